@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# What `make test` runs: the parts one after the other, going on after one that failed, and a table
+# at the end. A part is a function part_NAME, with its budget in seconds (two cores) behind the
+# brace; its place in this file is its place in the run. It leaves JUnit files in $out, made by
+# `check`, by pytest or by cmocka, from which ci/sum_parts.py counts. A part that ran nothing has
+# failed. `ci/run.sh NAME...` runs only the parts that are named.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+
+# The makes below are told everything by their own command line.
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+export CC=${CC:-cc} WERROR=${WERROR:-}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+reports=build/report/parts
+python=$(cat build/python) || exit 2
+
+# Older sanitizers cannot map their shadow where the kernel randomises 32 bits of an address. The
+# personality is inherited, so it serves the servers that a test starts as well.
+fixed=(env)
+setarch "$(uname -m)" -R true 2>/dev/null && fixed=(setarch "$(uname -m)" -R)
+
+escape() { LC_ALL=C tr -cd '\11\12\15\40-\176' | sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g'; }
+
+# record NAME ELEMENT [TEXT-FILE]: one JUnit case of this part; ELEMENT is failure or skipped
+# with its text, or "".
+record() {
+	{
+		printf '<testsuite><testcase classname="%s" name="%s">' "$part" "$1"
+		[ -z "$2" ] || printf '<%s>%s</%s>' "$2" "$(tail -n 100 "$3" | escape)" "$2"
+		printf '</testcase></testsuite>\n'
+	} >"$out/$1.xml"
+}
+
+# check NAME COMMAND...: a command that counts as one test.
+check() {
+	local name=$1
+	shift
+	if "$@" 2>&1 | tee "$out/$name.log"; [ "${PIPESTATUS[0]}" = 0 ]; then
+		record "$name" ""
+	else
+		record "$name" failure "$out/$name.log"
+	fi
+}
+
+skip() { # NAME REASON
+	echo "skipped: $1: $2"
+	echo "$2" >"$out/$1.log"
+	record "$1" skipped "$out/$1.log"
+}
+
+part_style() { # 10
+	check layers "$python" ci/check_layers.py
+	check style "$python" ci/check_style.py
+}
+
+part_build() { # 240
+	local other=clang
+	check "build" make everything
+	$CC --version | grep -q clang && other=gcc
+	if command -v "$other" >/dev/null; then
+		check "build-$other" make everything CC="$other" B="build/$other" WERROR=1
+	else
+		skip "build-$other" "$other is not installed"
+	fi
+}
+
+# cmocka refuses to overwrite a result file and then writes to stderr, which therefore goes into a
+# file of its own and is read as well.
+unit() { # FLOW NAME
+	local base=$out/$1-$2 status=0
+	CMOCKA_MESSAGE_OUTPUT=XML CMOCKA_XML_FILE=$base-%g.xml timeout 120 "${fixed[@]}" \
+		"build/tests/$1/$2" >"$base.log" 2>"$base-stderr.log" || status=$?
+	grep -q '<testsuites>' "$base-stderr.log" && mv "$base-stderr.log" "$base-stderr.xml"
+	"$python" ci/sum_parts.py --program "$status" "$base"-*.xml && return
+	cat "$base.log" "$base-stderr".* 2>/dev/null | tail -n 100 | tee "$base-tail.log"
+	record "$1-$2-exit-status-$status" failure "$base-tail.log"
+}
+
+part_unit() { # 30
+	local source
+	make units
+	for source in {harness,reference-server}/tests/test_*.c; do
+		[ -e "$source" ] || continue
+		unit "${source%%/*}" "$(basename "$source" .c)"
+	done
+}
+
+part_selftest() { # 60
+	make all
+	PYTHONPATH=harness "$python" -m pytest -q -n 2 --junitxml="$out/selftest.xml" \
+		harness/tests ci/tests
+}
+
+# The plugin writes build/report/NAME.xml by itself; an old one must not be counted.
+conformance() { # NAME of a file in cases/targets
+	local status=0
+	rm -f "build/report/$1.xml"
+	"${fixed[@]}" make conformance TARGET="cases/targets/$1.toml" LEVEL=all || status=$?
+	cp "build/report/$1.xml" "$out/" || status=2
+	return "$status"
+}
+
+part_conformance() { # 120
+	local status=0
+	conformance reference || status=$?
+	conformance reference-asan || status=$?
+	return "$status"
+}
+
+run_part() { # NAME BUDGET
+	local part=$1 out=$reports/$1 start=$SECONDS status seconds
+	mkdir -p "$out"
+	printf '\n=== %s (budget %s s)\n' "$part" "$2"
+	(set -e; "part_$part")
+	status=$?
+	seconds=$((SECONDS - start))
+	printf '=== %s: exit %s after %s s\n' "$part" "$status" "$seconds"
+	printf '%s\t%s\t%s\t%s\n' "$part" "$status" "$seconds" "$2" >>"$reports/parts.tsv"
+}
+
+rm -rf "$reports"
+mkdir -p "$reports"
+while read -r name budget <&3; do
+	[ $# -gt 0 ] && [[ " $* " != *" $name "* ]] && continue
+	run_part "$name" "$budget"
+done 3< <(sed -n 's/^part_\([a-z_]*\)() { # \([0-9]*\).*$/\1 \2/p' ci/run.sh)
+echo
+"$python" ci/sum_parts.py "$reports"

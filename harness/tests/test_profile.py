@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Profiles: what a target file may say, and the complaint about one that says something else."""
+
+import pytest
+from runs import ROOT
+
+from vuc.profile import Known, ProfileError, StorePlace, choose_profile, load_profile
+
+GOOD = """
+schema = 1
+name = "x"
+argv = ["srv", "{socket}"]
+"""
+FULL = GOOD + """
+sessions = "sequential"
+[env]
+A = "b"
+[features]
+dma_maps = false
+[device]
+kind = "vdma"
+store = {region = 7, offset = 0x3c, width = 1}
+[[known]]
+case = "dma_map/*"
+code = "reply.errno"
+reason = "r"
+"""
+
+
+def write(tmp_path, text):
+    path = tmp_path / "x.toml"
+    path.write_text(text)
+    return path
+
+
+def test_everything_that_a_file_says_arrives(tmp_path):
+    found = load_profile(write(tmp_path, FULL))
+    assert (found.name, found.device, found.sessions) == ("x", "vdma", "sequential")
+    assert found.argv == ("srv", "{socket}") and found.socket is None
+    assert found.env == {"A": "b"} and found.features == {"dma_maps": False}
+    assert found.store == StorePlace(7, 0x3C, 1, 1)
+    assert found.known == (Known("dma_map/*", "reply.errno", "r", ""),)
+
+
+def test_device_may_be_a_word(tmp_path):
+    assert load_profile(write(tmp_path, GOOD + 'device = "vdma"')).device == "vdma"
+
+
+def test_what_is_left_out_takes_its_default(tmp_path):
+    found = load_profile(write(tmp_path, GOOD))
+    assert (found.device, found.sessions, found.store, found.known) == ("any", None, None, ())
+
+
+TARGETS = sorted((ROOT / "cases/targets").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", TARGETS, ids=lambda path: path.stem)
+def test_target_files_of_this_tree_are_good(path):
+    assert load_profile(path).name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (GOOD + "colour = 1", "colour"),
+        (GOOD.replace("schema = 1", "schema = 2"), "schema"),
+        (GOOD.replace('name = "x"', ""), "name"),
+        (GOOD.replace('name = "x"', 'name = "a/b"'), "name"),
+        (GOOD.replace("{socket}", "s"), "argv"),
+        (GOOD + 'socket = "/s"', "socket"),
+        (GOOD + 'sessions = "few"', "sessions"),
+        (GOOD + 'device = "disk"', "device"),
+        (GOOD + '[device]\nkind = "disk"', "kind"),
+        (GOOD + "[features]\nluck = true", "luck"),
+        (GOOD + "[features]\ndma_maps = 1", "dma_maps"),
+        (GOOD + "[device]\nstore = {region = 1}", "width"),
+        (GOOD + "[device]\nshop = 1", "shop"),
+        (GOOD + "[device]\nstore = {region = 1, offset = 0, width = 3}", "width"),
+        (GOOD + '[[known]]\ncase = "a"\ncode = "b"', "reason"),
+        (GOOD + '[[known]]\ncase = "a"\ncode = "b"\nreason = "c"\nwhen = "d"', "when"),
+        (GOOD + '[env]\nA = 1', "A"),
+        ("schema =", "value"),
+    ],
+    ids=lambda value: value if len(value) < 12 else "file",
+)
+def test_complaint_names_file_and_key(tmp_path, text, key):
+    with pytest.raises(ProfileError) as caught:
+        load_profile(write(tmp_path, text))
+    assert "x.toml" in str(caught.value) and key in str(caught.value)
+
+
+def test_command_alone_makes_a_profile():
+    found = choose_profile(None, "./srv --socket '{socket}' 'a b'", None)
+    assert found.argv == ("./srv", "--socket", "{socket}", "a b")
+    assert (found.name, found.sessions) == ("server", None)
+
+
+def test_socket_alone_makes_a_profile():
+    found = choose_profile(None, None, "/run/s")
+    assert (found.name, found.socket, found.argv) == ("socket", "/run/s", ())
+
+
+def test_command_with_a_file_replaces_how_it_is_started_only(tmp_path):
+    found = choose_profile(str(write(tmp_path, FULL)), "other {socket}", None)
+    assert found.argv == ("other", "{socket}")
+    assert found.known and found.device == "vdma" and found.name == "x"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(None, None, None), (None, "srv", None), (None, "srv {socket}", "/s"), ("/none.toml",) * 3],
+    ids=["nothing", "no-placeholder", "two-ways", "no-file"],
+)
+def test_options_that_name_no_server_are_refused(options):
+    with pytest.raises(ProfileError):
+        choose_profile(*options)

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * config.h - the PCI configuration space of the device, 4096 bytes.
+ *
+ * Accesses may have any width and alignment. Each bit is read-only or writable by a mask, from
+ * which the sizing of base address registers follows. What a write causes beyond its bits is
+ * returned, and the device acts on it.
+ */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CONFIG_SIZE 4096u
+
+/* Where the tables of MSI-X are in BAR0. */
+#define CONFIG_MSIX_VECTORS 8u
+#define CONFIG_MSIX_TABLE 0x2000u
+#define CONFIG_MSIX_PBA 0x3000u
+
+/* Sizes of the base address registers. */
+#define CONFIG_BAR0_SIZE UINT64_C(0x20000)
+#define CONFIG_BAR2_SIZE UINT64_C(0x1000)
+#define CONFIG_BAR4_SIZE (UINT64_C(8) << 30)
+#define CONFIG_ROM_SIZE UINT64_C(0x1000)
+
+/* What a write caused. */
+enum config_effect {
+	CONFIG_NOTHING,
+	CONFIG_FLR,	/* function level reset was initiated */
+};
+
+struct config {
+	uint8_t bytes[CONFIG_SIZE];
+	uint8_t writable[CONFIG_SIZE];
+};
+
+/* Reset values; `full` adds power management, MSI, the INTx pin, BAR4 and the ROM. */
+void config_init(struct config *config, bool full);
+
+/* The caller has checked that offset + count is inside. */
+void config_read(const struct config *config, uint32_t offset, void *data, uint32_t count);
+enum config_effect config_write(struct config *config, uint32_t offset, const void *data,
+				uint32_t count);
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* device.c - see device.h. */
+#include "device.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fault.h"
+
+#define DEVICE_RW (WIRE_REGION_FLAG_READ | WIRE_REGION_FLAG_WRITE)
+#define DEVICE_MIB (UINT64_C(1) << 20)
+#define DEVICE_GIB (UINT64_C(1) << 30)
+
+/* As Linux marks types that belong to a PCI vendor. */
+#define DEVICE_REGION_TYPE (UINT32_C(1) << 31 | 0x1234)
+#define DEVICE_REGION_SUBTYPE 1
+
+static const struct wire_sparse_area device_bar2_stored[] = { { 0, CONFIG_BAR2_SIZE } };
+
+/* The first page is stored and not mappable; the areas behind it are both. */
+static const struct wire_sparse_area device_bar4_stored[] = {
+	{ 0, 4096 },
+	{ DEVICE_MIB, DEVICE_MIB },
+	{ 4 * DEVICE_GIB, DEVICE_MIB },
+};
+#define DEVICE_BAR4_STORED 3
+#define DEVICE_BAR4_UNMAPPABLE 1
+
+static const struct irq_type device_irqs_full[WIRE_IRQ_INDEX_NUM] = {
+	[WIRE_IRQ_INDEX_INTX] = { WIRE_IRQ_INFO_EVENTFD | WIRE_IRQ_INFO_MASKABLE |
+				  WIRE_IRQ_INFO_AUTOMASKED, 1 },
+	[WIRE_IRQ_INDEX_MSI] = { WIRE_IRQ_INFO_EVENTFD | WIRE_IRQ_INFO_MASKABLE |
+				 WIRE_IRQ_INFO_NORESIZE, 8 },
+	[WIRE_IRQ_INDEX_MSIX] = { WIRE_IRQ_INFO_EVENTFD | WIRE_IRQ_INFO_MASKABLE,
+				  CONFIG_MSIX_VECTORS },
+	[WIRE_IRQ_INDEX_ERR] = { WIRE_IRQ_INFO_EVENTFD, 1 },
+	[WIRE_IRQ_INDEX_REQ] = { WIRE_IRQ_INFO_EVENTFD, 1 },
+};
+
+static const struct irq_type device_irqs_vdma[WIRE_IRQ_INDEX_NUM] = {
+	[WIRE_IRQ_INDEX_MSIX] = { WIRE_IRQ_INFO_EVENTFD | WIRE_IRQ_INFO_MASKABLE,
+				  CONFIG_MSIX_VECTORS },
+};
+
+const struct irq_type *device_irq_types(enum device_profile profile)
+{
+	return profile == DEVICE_FULL ? device_irqs_full : device_irqs_vdma;
+}
+
+static int device_config_read(void *owner, uint64_t offset, void *data, uint32_t count)
+{
+	const struct device *device = owner;
+
+	config_read(&device->config, (uint32_t)offset, data, count);
+	return 0;
+}
+
+static int device_config_write(void *owner, uint64_t offset, const void *data, uint32_t count)
+{
+	struct device *device = owner;
+
+	switch (config_write(&device->config, (uint32_t)offset, data, count)) {
+	case CONFIG_NOTHING:
+		break;
+	case CONFIG_FLR:
+		device_reset(device);
+		break;
+	}
+	return 0;
+}
+
+static const struct region_ops device_config_ops = {
+	.read = device_config_read,
+	.write = device_config_write,
+};
+
+/* An expansion ROM without an image: the signature and an empty PCI data structure pointer. */
+static int device_rom_read(void *owner, uint64_t offset, void *data, uint32_t count)
+{
+	static const uint8_t rom[CONFIG_ROM_SIZE] = { 0x55, 0xaa };
+
+	(void)owner;
+	memcpy(data, rom + offset, count);
+	return 0;
+}
+
+static const struct region_ops device_rom_ops = { .read = device_rom_read };
+
+static int device_sink_write(void *owner, uint64_t offset, const void *data, uint32_t count)
+{
+	struct device *device = owner;
+
+	memcpy(device->sink + offset, data, count);
+	return 0;
+}
+
+static const struct region_ops device_sink_ops = { .write = device_sink_write };
+
+static void device_common_regions(struct device *device)
+{
+	device->regions[WIRE_REGION_INDEX_BAR0] = (struct region){
+		.size = CONFIG_BAR0_SIZE,
+		.flags = DEVICE_RW,
+		.ops = &device_bar0_ops,
+		.owner = &device->bar0,
+	};
+	device->regions[WIRE_REGION_INDEX_BAR2] = (struct region){
+		.size = CONFIG_BAR2_SIZE,
+		.flags = DEVICE_RW | WIRE_REGION_FLAG_MMAP,
+		.fd = device->bar2.fd,
+		.ops = &device_memory_ops,
+		.owner = &device->bar2,
+	};
+	device->regions[WIRE_REGION_INDEX_CONFIG] = (struct region){
+		.size = CONFIG_SIZE,
+		.flags = DEVICE_RW,
+		.ops = &device_config_ops,
+		.owner = device,
+	};
+}
+
+static void device_full_regions(struct device *device)
+{
+	device->regions[WIRE_REGION_INDEX_BAR4] = (struct region){
+		.size = CONFIG_BAR4_SIZE,
+		.flags = DEVICE_RW | WIRE_REGION_FLAG_MMAP,
+		.fd = fault_on(FAULT_wrong_region_fd) ? device->bar2.fd : device->bar4.fd,
+		.areas = device_bar4_stored + DEVICE_BAR4_UNMAPPABLE,
+		.area_count = DEVICE_BAR4_STORED - DEVICE_BAR4_UNMAPPABLE,
+		.ops = &device_memory_ops,
+		.owner = &device->bar4,
+	};
+	device->regions[WIRE_REGION_INDEX_ROM] = (struct region){
+		.size = CONFIG_ROM_SIZE,
+		.flags = WIRE_REGION_FLAG_READ,
+		.ops = &device_rom_ops,
+	};
+	device->regions[WIRE_REGION_INDEX_NUM] = (struct region){
+		.size = DEVICE_SINK,
+		.flags = WIRE_REGION_FLAG_WRITE,
+		.type = DEVICE_REGION_TYPE,
+		.subtype = DEVICE_REGION_SUBTYPE,
+		.ops = &device_sink_ops,
+		.owner = device,
+	};
+}
+
+int device_open(struct device *device, enum device_profile profile, struct irq *irq)
+{
+	bool full = profile == DEVICE_FULL;
+	int error;
+
+	memset(device, 0, sizeof(*device));
+	device->profile = profile;
+	device->irq = irq;
+	device->bar4.fd = -1;
+	config_init(&device->config, full);
+	device_bar0_init(&device->bar0, irq);
+	error = device_memory_open(&device->bar2, CONFIG_BAR2_SIZE, device_bar2_stored, 1);
+	if (!error && full)
+		error = device_memory_open(&device->bar4, CONFIG_BAR4_SIZE, device_bar4_stored,
+					   DEVICE_BAR4_STORED);
+	device_common_regions(device);
+	if (full)
+		device_full_regions(device);
+	device->table = (struct region_table){
+		.regions = device->regions,
+		.count = full ? DEVICE_REGIONS : WIRE_REGION_INDEX_NUM,
+	};
+	return error;
+}
+
+void device_close(struct device *device)
+{
+	device_memory_close(&device->bar2);
+	device_memory_close(&device->bar4);
+}
+
+void device_reset(struct device *device)
+{
+	config_init(&device->config, device->profile == DEVICE_FULL);
+	if (!fault_on(FAULT_reset_forgets_registers))
+		device_bar0_init(&device->bar0, device->irq);
+	device_memory_clear(&device->bar2);
+	if (device->profile == DEVICE_FULL)
+		device_memory_clear(&device->bar4);
+	memset(device->sink, 0, sizeof(device->sink));
+	irq_reset(device->irq);
+}
+
+int device_get_info(void *owner, struct msg *msg, struct session_reply *reply)
+{
+	const struct device *device = owner;
+	struct wire_device_info info;
+
+	msg_read(msg, &info, sizeof(info));
+	if (info.argsz < sizeof(info) && !fault_on(FAULT_info_argsz_is_ignored))
+		return -EINVAL;
+	info = (struct wire_device_info){
+		.argsz = sizeof(info),
+		.flags = WIRE_DEVICE_FLAG_RESET | WIRE_DEVICE_FLAG_PCI,
+		.num_regions = device->table.count,
+		.num_irqs = WIRE_IRQ_INDEX_NUM,
+	};
+	session_reply_put(reply, &info, sizeof(info));
+	return 0;
+}
+
+int device_reset_command(void *owner, struct msg *msg, struct session_reply *reply)
+{
+	(void)msg;
+	(void)reply;
+	device_reset(owner);
+	return 0;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * device.h - the test device: its regions and interrupts, GET_INFO and DEVICE_RESET.
+ *
+ * Profile `vdma` is the bare test device: BAR0 (registers, MSI-X tables, device buffer), BAR2 (a
+ * page that can be mapped) and the configuration space, with MSI-X only. Profile `full` moves
+ * nothing of that and adds what else a PCI device may have: INTx, MSI, ERR and REQ; BAR4 with two
+ * areas that can be mapped and a hole that cannot; a ROM that can only be read; and a
+ * device-specific region that can only be written.
+ *
+ * A device keeps its state when its client leaves. Reset brings back the state of the beginning,
+ * memory included; mappings and interrupt assignments are the client's and stay.
+ */
+#ifndef DEVICE_H
+#define DEVICE_H
+
+#include "config.h"
+#include "device_bar0.h"
+#include "device_memory.h"
+#include "irq.h"
+#include "region.h"
+
+enum device_profile {
+	DEVICE_FULL,
+	DEVICE_VDMA,
+};
+
+#define DEVICE_REGIONS (WIRE_REGION_INDEX_NUM + 1)
+#define DEVICE_SINK 4096u
+
+struct device {
+	enum device_profile profile;
+	struct irq *irq;
+	struct config config;
+	struct device_bar0 bar0;
+	struct device_memory bar2;
+	struct device_memory bar4;
+	uint8_t sink[DEVICE_SINK];	/* what was written to the device-specific region */
+	struct region regions[DEVICE_REGIONS];
+	struct region_table table;
+};
+
+/* The interrupt types of a profile, WIRE_IRQ_INDEX_NUM of them; constant. */
+const struct irq_type *device_irq_types(enum device_profile profile);
+
+/*
+ * Builds a device in its reset state that raises its interrupts in `irq`. The device is large and
+ * must not move afterwards. 0 or -errno; after an error device_close() is still allowed.
+ */
+int device_open(struct device *device, enum device_profile profile, struct irq *irq);
+void device_close(struct device *device);
+
+/* The state of the beginning. */
+void device_reset(struct device *device);
+
+/* Handler of GET_INFO. -EINVAL if argsz is too small. */
+int device_get_info(void *owner, struct msg *msg, struct session_reply *reply);
+
+/* Handler of DEVICE_RESET. */
+int device_reset_command(void *owner, struct msg *msg, struct session_reply *reply);
+
+#endif

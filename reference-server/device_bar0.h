@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * device_bar0.h - BAR0 of the test device: registers, MSI-X tables and the device buffer.
+ *
+ * Registers take naturally aligned accesses of 4 or 8 bytes (8 = two registers, the lower first);
+ * anything else is -EINVAL and changes nothing. The device buffer takes any access. A register
+ * that is only written reads 0, and a write to one that is only read is ignored.
+ */
+#ifndef DEVICE_BAR0_H
+#define DEVICE_BAR0_H
+
+#include <stdint.h>
+
+#include "config.h"
+#include "irq.h"
+#include "region.h"
+
+#define DEVICE_BUFFER 0x10000u
+#define DEVICE_BUFFER_SIZE 0x10000u
+#define DEVICE_MSIX_WORDS (CONFIG_MSIX_VECTORS * 4)
+
+/* Registers, by offset. */
+enum device_register {
+	DEVICE_MAGIC = 0x00,
+	DEVICE_INFO = 0x04,		/* version << 16 | slots << 8 | log2 of the buffer's size */
+	DEVICE_CAPS = 0x08,
+	DEVICE_GCTL = 0x0c,
+	DEVICE_IRQ = 0x10,		/* raises a vector; reads 0 */
+	DEVICE_CKOFF = 0x14,		/* a part of the buffer, and its CRC-32 */
+	DEVICE_CKLEN = 0x18,
+	DEVICE_CKSUM = 0x1c,
+	DEVICE_PR_TIMEOUT = 0x20,
+	DEVICE_DRAIN_MS = 0x24,
+	DEVICE_COUNTERS = 0x28,		/* ten of them */
+	DEVICE_COUNTERS_LAST = 0x4c,
+};
+
+struct device_bar0 {
+	struct irq *irq;
+	uint32_t gctl;
+	uint32_t ckoff;
+	uint32_t cklen;
+	uint32_t pr_timeout;
+	uint32_t drain_ms;
+	uint32_t msix[DEVICE_MSIX_WORDS];
+	uint8_t buffer[DEVICE_BUFFER_SIZE];
+};
+
+extern const struct region_ops device_bar0_ops;
+
+/* Reset values; `irq` is where the IRQ register raises vectors. */
+void device_bar0_init(struct device_bar0 *bar0, struct irq *irq);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fault.c - see fault.h. */
+#include "fault.h"
+
+#ifdef VUC_FAULTS
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static enum fault fault_selected = FAULT_COUNT;
+
+static const struct fault_text {
+	const char *name;
+	const char *sentence;
+} fault_texts[] = {
+#define FAULT_TEXT(name, sentence) { #name, sentence },
+	FAULT_LIST(FAULT_TEXT)
+#undef FAULT_TEXT
+};
+
+bool fault_on(enum fault fault)
+{
+	return fault == fault_selected;
+}
+
+int fault_select(const char *name)
+{
+	for (int i = 0; i < FAULT_COUNT; i++) {
+		if (strcmp(fault_texts[i].name, name) != 0)
+			continue;
+		fault_selected = (enum fault)i;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+void fault_print(void)
+{
+	for (int i = 0; i < FAULT_COUNT; i++)
+		printf("%s: %s\n", fault_texts[i].name, fault_texts[i].sentence);
+}
+
+#else
+
+/* ISO C wants a declaration in each file. */
+_Static_assert(FAULT_COUNT > 0, "the list of faults is not empty");
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fault.h - named deliberate violations, one rule each, to show that the cases can fail.
+ *
+ * In the ordinary build fault_on() is constant false and nothing of this is left in the program.
+ * The build with -DVUC_FAULTS knows one selected fault (--fault=NAME). A fault changes what the
+ * server does in at most three lines, at the place that its rule is written.
+ */
+#ifndef FAULT_H
+#define FAULT_H
+
+#include <stdbool.h>
+
+/* FAULT(name, sentence) */
+#define FAULT_LIST(FAULT) \
+	/* the stream */ \
+	FAULT(one_message_per_read, "what is behind the first message of a read is dropped") \
+	FAULT(body_must_come_whole, "a message whose rest has not come yet ends the session") \
+	FAULT(rest_is_awaited, "the rest of a message is read with a call that blocks") \
+	FAULT(msg_size_is_trusted, "memory is taken for any msg_size") \
+	FAULT(short_msg_size_is_taken, "a msg_size below the header's is taken for the header's") \
+	FAULT(unknown_body_is_not_skipped, \
+	      "the body of an unknown command is read as further messages") \
+	FAULT(end_inside_a_message_crashes, \
+	      "the end of the stream inside a message fails an assertion") \
+	FAULT(replies_pile_up, "commands are read on while nobody takes their replies") \
+	/* headers */ \
+	FAULT(id_is_a_byte, "the lower byte of the id comes back") \
+	FAULT(id_of_the_first_in_the_queue, \
+	      "a reply that is queued behind others has the id of the first") \
+	FAULT(error_bit_is_forgotten, "an error reply has the errno and not the Error bit") \
+	FAULT(errno_is_negative, "the error field holds a negative errno") \
+	FAULT(error_reply_with_body, "error replies are padded to the size of the request") \
+	FAULT(errors_are_sent_twice, "the handler and the dispatcher both answer a failure") \
+	FAULT(no_reply_error_is_sent, "a command with No_reply that fails is answered") \
+	FAULT(no_reply_success_is_sent, "a command with No_reply that succeeds is answered") \
+	FAULT(type_is_ignored, "a message of an undefined type is executed as a command") \
+	FAULT(replies_are_answered, "a reply to nothing is answered with an error") \
+	FAULT(unknown_command_ends_the_session, "an unknown command closes the connection") \
+	/* descriptors */ \
+	FAULT(refused_fds_stay_open, "the descriptors of a refused command are not closed") \
+	FAULT(surplus_fds_stay_open, "descriptors that a command has no use for are not closed") \
+	FAULT(surplus_fds_crash, "more descriptors than announced overrun an array") \
+	FAULT(lost_fds_go_unnoticed, \
+	      "MSG_CTRUNC is not looked at, so a mapping may lack its descriptor") \
+	FAULT(reply_fds_without_limit, "max_msg_fds of the client is not looked at") \
+	/* VERSION and its limits */ \
+	FAULT(phase_is_ignored, "commands are executed before VERSION, and VERSION a second time") \
+	FAULT(major_is_ignored, "any major version is agreed to") \
+	FAULT(minor_is_the_newest, "the reply has our minor version, whatever was proposed") \
+	FAULT(capability_not_proposed, "write_multiple is announced though it was not offered") \
+	FAULT(json_ends_at_its_first_nul, \
+	      "what stands behind a NUL in the version data is ignored") \
+	FAULT(deep_json_crashes, "deeply nested version data exhausts the stack of the parser") \
+	FAULT(failed_negotiation_ends_the_server, \
+	      "the server exits when the version data is refused") \
+	FAULT(limits_outlive_the_client, \
+	      "a client's small max_data_xfer_size holds for those after it") \
+	FAULT(maps_without_limit, "max_dma_maps is announced and not enforced") \
+	FAULT(access_without_limit, "max_data_xfer_size is announced and not enforced") \
+	/* DMA */ \
+	FAULT(overlap_is_einval, "an overlapping DMA_MAP is refused with EINVAL, not EEXIST") \
+	FAULT(identical_map_is_taken, "a DMA_MAP of a range that is mapped already succeeds") \
+	FAULT(map_of_nothing_is_taken, "a DMA_MAP of size 0 succeeds and takes a page") \
+	FAULT(map_may_wrap, "a DMA_MAP past the end of the address space is cut there") \
+	FAULT(map_flags_are_ignored, "undefined flags of DMA_MAP are ignored") \
+	FAULT(map_fd_is_never_closed, "the descriptor of a DMA_MAP stays open for ever") \
+	FAULT(unmap_keeps_backing, "DMA_UNMAP replies and leaves the file mapped in the process") \
+	FAULT(unmap_of_a_part_takes_all, "DMA_UNMAP of a part of a mapping takes all of it") \
+	FAULT(unmap_of_nothing_succeeds, "DMA_UNMAP of a range that is not mapped succeeds") \
+	/* regions */ \
+	FAULT(info_argsz_is_ignored, "GET_INFO answers more than argsz allows") \
+	FAULT(region_argsz_is_echoed, \
+	      "GET_REGION_INFO repeats argsz instead of telling what is needed") \
+	FAULT(capabilities_beyond_argsz, \
+	      "the capabilities of a region are sent though argsz has no room") \
+	FAULT(region_fd_needs_capabilities, \
+	      "the descriptor of a region comes only with its capabilities") \
+	FAULT(region_fd_is_leaked, \
+	      "each GET_REGION_INFO leaves a duplicate of the descriptor open") \
+	FAULT(wrong_region_fd, "BAR4 hands out the memory of BAR2") \
+	FAULT(access_end_wraps, "the end of a region access is computed with wrap-around") \
+	FAULT(region_end_is_off_by_one, "an access may reach one byte past the end of the region") \
+	FAULT(write_count_is_trusted, "count bytes are written, however many have come") \
+	FAULT(wide_write_is_cut, "a write of more than four bytes stores four") \
+	FAULT(write_to_rom_is_dropped, "a write to a read-only region succeeds and does nothing") \
+	/* interrupts */ \
+	FAULT(irq_range_wraps, "start + count of SET_IRQS is added in 32 bits") \
+	FAULT(irq_refused_halfway, "SET_IRQS with too few descriptors assigns those it has") \
+	FAULT(bools_are_ignored, "DATA_BOOL acts on all vectors, whatever its bytes say") \
+	FAULT(assigning_does_not_replace, "a vector keeps its first eventfd when it gets another") \
+	FAULT(disable_keeps_eventfds, "disabling an index leaves its eventfds assigned") \
+	FAULT(types_share_vectors, "an interrupt of any type goes to the eventfd of MSI-X") \
+	FAULT(signalling_blocks, "an eventfd is written without a look at whether it is full") \
+	/* reset and the end of a client */ \
+	FAULT(reset_forgets_registers, "DEVICE_RESET leaves the registers and the buffer of BAR0") \
+	FAULT(reset_drops_eventfds, "DEVICE_RESET closes the eventfds") \
+	FAULT(mappings_outlive_the_client, "the mappings of a client stay when it leaves") \
+	FAULT(eventfds_outlive_the_client, "the eventfds of a client stay open when it leaves") \
+	FAULT(server_polls_busily, "the loop polls and never waits") \
+	FAULT(sigterm_waits_for_the_client, "SIGTERM is ignored while a client is connected")
+
+enum fault {
+#define FAULT_ENUM(name, sentence) FAULT_##name,
+	FAULT_LIST(FAULT_ENUM)
+#undef FAULT_ENUM
+	FAULT_COUNT
+};
+
+#ifdef VUC_FAULTS
+
+/* Whether this is the fault that was selected. */
+bool fault_on(enum fault fault);
+
+/* Selects the fault of that name: 0, or -ENOENT. */
+int fault_select(const char *name);
+
+/* One line "name: sentence" for each fault to standard output. */
+void fault_print(void);
+
+#else
+#define fault_on(fault) ((void)(fault), false)
+#endif
+
+#endif

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * main.c - the program: options, signals, the socket file, exit code.
+ *
+ * Follows the backend program conventions of the specification: --socket-path or --fd, no
+ * daemon, SIGTERM ends it. Exit code 0 after SIGTERM, SIGINT or the end of a connection given by
+ * --fd; 1 if the system fails us; 2 for wrong usage.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "log.h"
+#include "server.h"
+
+#define MAIN_VERSION "0.1"
+#define MAIN_FAILED 1
+#define MAIN_USAGE 2
+
+struct main_options {
+	struct server_options server;
+	const char *path;
+	long fd;		/* -1: not given */
+};
+
+enum main_option {
+	MAIN_SOCKET_PATH = 1,
+	MAIN_FD,
+	MAIN_PROFILE,
+	MAIN_MAX_MSG_FDS,
+	MAIN_MAX_DATA_XFER_SIZE,
+	MAIN_MAX_DMA_MAPS,
+	MAIN_DEVICES,
+	MAIN_T_PARTIAL,
+	MAIN_T_IDLE,
+	MAIN_FAULT,
+	MAIN_VERBOSE,
+	MAIN_HELP,
+	MAIN_SHOW_VERSION,
+};
+
+static const struct option main_long_options[] = {
+	{ "socket-path", required_argument, NULL, MAIN_SOCKET_PATH },
+	{ "fd", required_argument, NULL, MAIN_FD },
+	{ "profile", required_argument, NULL, MAIN_PROFILE },
+	{ "max-msg-fds", required_argument, NULL, MAIN_MAX_MSG_FDS },
+	{ "max-data-xfer-size", required_argument, NULL, MAIN_MAX_DATA_XFER_SIZE },
+	{ "max-dma-maps", required_argument, NULL, MAIN_MAX_DMA_MAPS },
+	{ "devices", required_argument, NULL, MAIN_DEVICES },
+	{ "t-partial", required_argument, NULL, MAIN_T_PARTIAL },
+	{ "t-idle", required_argument, NULL, MAIN_T_IDLE },
+	{ "fault", required_argument, NULL, MAIN_FAULT },
+	{ "verbose", no_argument, NULL, MAIN_VERBOSE },
+	{ "help", no_argument, NULL, MAIN_HELP },
+	{ "version", no_argument, NULL, MAIN_SHOW_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const char main_help[] =
+	"usage: vuc-server --socket-path=PATH | --fd=N [OPTION...]\n"
+	"A vfio-user server with a test device.\n"
+	"\n"
+	"  --socket-path=PATH       listen on this UNIX socket; a stale file is replaced\n"
+	"  --fd=N                   use this descriptor: a listening socket, or a connected one,\n"
+	"                           with whose end the program ends\n"
+	"  --profile=full|vdma      the test device with everything (default), or bare\n"
+	"  --devices=N              clients at a time, each with its device (default 8)\n"
+	"  --max-msg-fds=N          announced limits: descriptors in a message (16),\n"
+	"  --max-data-xfer-size=N   bytes of one access (1048576),\n"
+	"  --max-dma-maps=N         mappings (65535)\n"
+	"  --t-partial=MS           longest time for one message to arrive (30000)\n"
+	"  --t-idle=MS              longest time in which a client reads nothing (60000)\n"
+	"  --fault=NAME|list        break one rule on purpose (only in the faulty build)\n"
+	"  --verbose                log connections and refused commands\n"
+	"  --help, --version\n";
+
+static int main_usage(const char *text, const char *value)
+{
+	fprintf(stderr, "vuc-server: %s%s%s; see --help\n", text, value ? ": " : "",
+		value ? value : "");
+	return MAIN_USAGE;
+}
+
+/* A decimal number in [min, max] and nothing else: 0, or -EINVAL. */
+static int main_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	if (errno || *end || text[0] < '0' || text[0] > '9')
+		return -EINVAL;
+	return *out < min || *out > max ? -EINVAL : 0;
+}
+
+static int main_profile(const char *name, enum device_profile *out)
+{
+	if (strcmp(name, "full") != 0 && strcmp(name, "vdma") != 0)
+		return -EINVAL;
+	*out = strcmp(name, "full") == 0 ? DEVICE_FULL : DEVICE_VDMA;
+	return 0;
+}
+
+/* Exits after the list; else 0 or -ENOENT. */
+static int main_fault(const char *name)
+{
+#ifdef VUC_FAULTS
+	if (strcmp(name, "list") != 0)
+		return fault_select(name);
+	fault_print();
+	exit(0);
+#else
+	(void)name;
+	fprintf(stderr, "vuc-server: this build has no faults, vuc-server-faulty has\n");
+	return -ENOENT;
+#endif
+}
+
+/* One option with a number. 0 or -EINVAL. */
+static int main_set_number(struct main_options *options, enum main_option option, const char *text)
+{
+	struct server_options *server = &options->server;
+	struct version_offer *offer = &server->offer;
+	uint64_t max = UINT32_MAX, min = 1, value;
+
+	if (option == MAIN_FD || option == MAIN_MAX_MSG_FDS || option == MAIN_MAX_DMA_MAPS)
+		min = 0;
+	if (option == MAIN_FD)
+		max = INT32_MAX;
+	if (option == MAIN_MAX_MSG_FDS)
+		max = MSG_MAX_FDS;
+	if (option == MAIN_MAX_DATA_XFER_SIZE)
+		max = 16 << 20;
+	if (option == MAIN_DEVICES)
+		max = SERVER_MAX_DEVICES;
+	if (main_number(text, min, max, &value))
+		return -EINVAL;
+	if (option == MAIN_FD)
+		options->fd = (long)value;
+	else if (option == MAIN_MAX_MSG_FDS)
+		offer->max_msg_fds = (uint32_t)value;
+	else if (option == MAIN_MAX_DATA_XFER_SIZE)
+		offer->max_data_xfer_size = (uint32_t)value;
+	else if (option == MAIN_MAX_DMA_MAPS)
+		offer->max_dma_maps = (uint32_t)value;
+	else if (option == MAIN_DEVICES)
+		server->devices = (uint32_t)value;
+	else if (option == MAIN_T_PARTIAL)
+		server->t_partial = value;
+	else
+		server->t_idle = value;
+	return 0;
+}
+
+static int main_set(struct main_options *options, enum main_option option)
+{
+	switch (option) {
+	case MAIN_SOCKET_PATH:
+		options->path = optarg;
+		return 0;
+	case MAIN_PROFILE:
+		return main_profile(optarg, &options->server.profile);
+	case MAIN_FAULT:
+		return main_fault(optarg);
+	case MAIN_VERBOSE:
+		log_verbose(true);
+		return 0;
+	case MAIN_HELP:
+		fputs(main_help, stdout);
+		exit(0);
+	case MAIN_SHOW_VERSION:
+		puts("vuc-server " MAIN_VERSION);
+		exit(0);
+	case MAIN_FD:
+	case MAIN_MAX_MSG_FDS:
+	case MAIN_MAX_DATA_XFER_SIZE:
+	case MAIN_MAX_DMA_MAPS:
+	case MAIN_DEVICES:
+	case MAIN_T_PARTIAL:
+	case MAIN_T_IDLE:
+		return main_set_number(options, option, optarg);
+	}
+	return -EINVAL;
+}
+
+/* 0, or the exit code after a message. */
+static int main_parse(int argc, char **argv, struct main_options *options)
+{
+	int option, which = 0;
+
+	while ((option = getopt_long(argc, argv, "", main_long_options, &which)) != -1) {
+		if (option == '?')
+			return MAIN_USAGE;
+		if (main_set(options, (enum main_option)option))
+			return main_usage("bad value", argv[optind - 1]);
+	}
+	if (optind < argc)
+		return main_usage("unknown argument", argv[optind]);
+	if (options->path && options->fd >= 0)
+		return main_usage("--socket-path and --fd exclude each other", NULL);
+	if (!options->path && options->fd < 0)
+		return main_usage("--socket-path or --fd is needed", NULL);
+	return 0;
+}
+
+static int main_get(int fd, int option)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &size) ? -errno : value;
+}
+
+/* The kind of an inherited socket decides what it is for. 0 or the exit code. */
+static int main_use_fd(struct main_options *options)
+{
+	int fd = (int)options->fd;
+	int listening = main_get(fd, SO_ACCEPTCONN);
+	struct sockaddr_un peer;
+	socklen_t size = sizeof(peer);
+
+	if (main_get(fd, SO_DOMAIN) != AF_UNIX || main_get(fd, SO_TYPE) != SOCK_STREAM)
+		return main_usage("--fd is not a UNIX stream socket", NULL);
+	if (!listening && getpeername(fd, (struct sockaddr *)&peer, &size))
+		return main_usage("--fd is neither listening nor connected", NULL);
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC))
+		return MAIN_FAILED;
+	options->server.connected = !listening;
+	options->server.fd = fd;
+	return 0;
+}
+
+/* Removes a socket file that nobody listens on. 0 if the path is free now, or -EADDRINUSE. */
+static int main_remove_stale(const struct sockaddr_un *address)
+{
+	struct stat stat;
+	int fd, error;
+
+	if (lstat(address->sun_path, &stat) || !S_ISSOCK(stat.st_mode))
+		return -EADDRINUSE;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	error = connect(fd, (const struct sockaddr *)address, sizeof(*address)) ? errno : 0;
+	close(fd);
+	if (error != ECONNREFUSED)
+		return -EADDRINUSE;
+	return unlink(address->sun_path) ? -errno : 0;
+}
+
+/* The access to the socket file is what the umask says. */
+static int main_bind(int fd, const struct sockaddr_un *address)
+{
+	int error;
+
+	if (!bind(fd, (const struct sockaddr *)address, sizeof(*address)))
+		return 0;
+	if (errno != EADDRINUSE)
+		return -errno;
+	error = main_remove_stale(address);
+	if (error)
+		return error;
+	return bind(fd, (const struct sockaddr *)address, sizeof(*address)) ? -errno : 0;
+}
+
+/* 0 or the exit code. */
+static int main_listen(struct main_options *options)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t size = strlen(options->path);
+	int fd, error;
+
+	if (size == 0 || size >= sizeof(address.sun_path))
+		return main_usage("the socket path must have 1 to 107 bytes", options->path);
+	memcpy(address.sun_path, options->path, size);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		log_info("socket: %s", strerror(errno));
+		return MAIN_FAILED;
+	}
+	error = main_bind(fd, &address);
+	if (!error && listen(fd, SOMAXCONN)) {
+		error = -errno;
+		unlink(options->path);
+	}
+	if (error) {
+		log_info("%s: %s", options->path, strerror(-error));
+		close(fd);
+		return MAIN_FAILED;
+	}
+	options->server.fd = fd;
+	return 0;
+}
+
+/* A descriptor that becomes readable on SIGTERM or SIGINT; -errno. */
+static int main_signals(void)
+{
+	sigset_t stop;
+	int fd;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTERM);
+	sigaddset(&stop, SIGINT);
+	sigprocmask(SIG_BLOCK, &stop, NULL);
+	fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Serves to the end; the exit code. */
+static int main_serve(const struct main_options *options, int stop)
+{
+	struct server *server = NULL;
+	int error = server_open(&server, &options->server);
+
+	if (!error) {
+		error = server_run(server, stop);
+		server_close(server);
+	}
+	if (error)
+		log_info("%s", strerror(-error));
+	return error ? MAIN_FAILED : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct main_options options = {
+		.server = {
+			.fd = -1,
+			.devices = 8,
+			.profile = DEVICE_FULL,
+			.offer = { 16, WIRE_DEFAULT_MAX_DATA_XFER_SIZE, WIRE_DEFAULT_MAX_DMA_MAPS,
+				   WIRE_DEFAULT_PGSIZES },
+			.t_partial = 30000,
+			.t_idle = 60000,
+		},
+		.fd = -1,
+	};
+	int code = main_parse(argc, argv, &options);
+	int stop;
+
+	if (code)
+		return code;
+	/* Before the socket exists: whoever sees it may already send SIGTERM. */
+	stop = main_signals();
+	if (stop < 0)
+		return MAIN_FAILED;
+	code = options.path ? main_listen(&options) : main_use_fd(&options);
+	if (!code) {
+		code = main_serve(&options, stop);
+		if (options.path)
+			unlink(options.path);
+	}
+	close(stop);
+	return code;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * region.h - the regions of a device: GET_REGION_INFO, REGION_READ, REGION_WRITE.
+ *
+ * Index, access rights, range and size are checked here; an owner gets only bytes that lie inside
+ * its region and never an empty access.
+ */
+#ifndef REGION_H
+#define REGION_H
+
+#include "dispatch.h"
+
+/*
+ * Called for accesses; 0, or a negative errno which refuses the access as a whole: then the owner
+ * has changed nothing. A region without READ (WRITE) needs no read (write).
+ */
+struct region_ops {
+	int (*read)(void *owner, uint64_t offset, void *data, uint32_t count);
+	int (*write)(void *owner, uint64_t offset, const void *data, uint32_t count);
+};
+
+struct region {
+	uint64_t size;		/* 0: not implemented */
+	uint32_t flags;		/* WIRE_REGION_FLAG_READ, _WRITE, _MMAP */
+	int fd;			/* for MMAP; the owner's */
+	uint64_t mmap_offset;
+	const struct wire_sparse_area *areas;	/* parts that can be mapped; NULL: no capability */
+	uint32_t area_count;
+	uint32_t type;		/* for the TYPE capability; 0: none */
+	uint32_t subtype;
+	const struct region_ops *ops;
+	void *owner;
+};
+
+struct region_table {
+	const struct region *regions;
+	uint32_t count;
+	const struct session_limits *limits;	/* of the client that is served */
+};
+
+/* The limits of a new client (they stay the session's), NULL for none. */
+void region_attach(struct region_table *table, const struct session_limits *limits);
+
+/*
+ * Handler of GET_REGION_INFO. Capabilities that do not fit argsz are left out: cap_offset is 0,
+ * CAPS stays set and argsz says what is needed. -EINVAL for a short argsz or an unknown index.
+ */
+int region_get_info(void *owner, struct msg *msg, struct session_reply *reply);
+
+/*
+ * Handlers of REGION_READ and REGION_WRITE. An empty access inside the region (or at its end)
+ * succeeds. -EINVAL for an unknown index, a range outside, more than max_data_xfer_size, or data
+ * that are not count bytes; -EACCES against the flags; what the owner says.
+ */
+int region_read(void *owner, struct msg *msg, struct session_reply *reply);
+int region_write(void *owner, struct msg *msg, struct session_reply *reply);
+
+#endif

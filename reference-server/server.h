@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * server.h - connections, device instances, and the loop that serves them.
+ *
+ * One thread waits for everything and blocks on nothing else. There is a fixed pool of device
+ * instances. A new connection takes the lowest free one, and one that finds none is closed at
+ * once. A device keeps its state when its client leaves, and only its mappings and descriptors
+ * go; in each round the ends of connections are handled before one new connection is accepted,
+ * so a client that comes back finds its device.
+ */
+#ifndef SERVER_H
+#define SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device.h"
+#include "version.h"
+
+/* So many that the events of all fit one call. */
+#define SERVER_MAX_DEVICES 62
+
+struct server_options {
+	int fd;			/* listening, or one connected socket; the server's from now on */
+	bool connected;		/* the latter: the server ends with that connection */
+	uint32_t devices;	/* instances, 1 to SERVER_MAX_DEVICES */
+	enum device_profile profile;
+	struct version_offer offer;
+	uint64_t t_partial;	/* ms from the first byte of a message to its last */
+	uint64_t t_idle;	/* ms for which the peer may not take a byte of its replies */
+};
+
+struct server;
+
+/* 0 and *out, which server_close() frees, or -errno; options->fd is closed in either case. */
+int server_open(struct server **out, const struct server_options *options);
+
+/*
+ * Serves until `stop_fd` becomes readable or, for a connected socket, until the client leaves: 0.
+ * -errno if the system fails us.
+ */
+int server_run(struct server *server, int stop_fd);
+
+/* Ends all connections and frees everything. NULL is allowed. */
+void server_close(struct server *server);
+
+#endif

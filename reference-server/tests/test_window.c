@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_window.c - which descriptors become a window, with which rights, and that it goes again. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "window.h"
+
+#define PAGE UINT64_C(4096)
+#define BOTH (WINDOW_READ | WINDOW_WRITE)
+
+static int memory(uint64_t size)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	return fd;
+}
+
+static int reopened(int fd, int flags)
+{
+	char path[64];
+	int copy;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	copy = open(path, flags | O_CLOEXEC);
+	assert_true(copy >= 0);
+	return copy;
+}
+
+static int refused(int fd, uint64_t offset, uint64_t size, unsigned int access)
+{
+	struct window window = { NULL };
+	int error = window_open(&window, fd, offset, size, access);
+
+	if (!error)
+		window_close(&window, size);
+	else
+		assert_null(window.base);
+	return error;
+}
+
+static void a_window_shows_its_part_of_the_file(void **state)
+{
+	struct window window = { NULL };
+	char text[6] = { 0 };
+	int fd = memory(4 * PAGE);
+
+	(void)state;
+	assert_int_equal(pwrite(fd, "hello", 5, (off_t)(2 * PAGE)), 5);
+	assert_int_equal(window_open(&window, fd, 2 * PAGE, PAGE, BOTH), 0);
+	assert_memory_equal(window.base, "hello", 5);
+	memcpy(window.base, "there", 5);
+	assert_int_equal(pread(fd, text, 5, (off_t)(2 * PAGE)), 5);
+	assert_string_equal(text, "there");
+	/* A writable mapping stands in the way of the seal, until it is gone. */
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+	window_close(&window, PAGE);
+	assert_null(window.base);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	close(fd);
+}
+
+static void the_part_has_to_be_inside_the_file(void **state)
+{
+	int fd = memory(4 * PAGE), empty = memory(0);
+
+	(void)state;
+	assert_int_equal(refused(fd, 0, 4 * PAGE, BOTH), 0);
+	assert_int_equal(refused(fd, 0, 5 * PAGE, BOTH), -EINVAL);
+	assert_int_equal(refused(fd, 4 * PAGE, PAGE, BOTH), -EINVAL);
+	assert_int_equal(refused(fd, UINT64_C(1) << 63, PAGE, BOTH), -EINVAL);
+	assert_int_equal(refused(fd, UINT64_MAX - PAGE + 1, PAGE, BOTH), -EINVAL);
+	assert_int_equal(refused(fd, UINT64_MAX - PAGE + 1, 2 * PAGE, BOTH), -EINVAL);
+	assert_int_equal(refused(empty, 0, PAGE, BOTH), -EINVAL);
+	close(fd);
+	close(empty);
+}
+
+static void the_mode_of_the_descriptor_counts(void **state)
+{
+	int fd = memory(PAGE), other;
+
+	(void)state;
+	other = reopened(fd, O_RDONLY);
+	assert_int_equal(refused(other, 0, PAGE, WINDOW_READ), 0);
+	assert_int_equal(refused(other, 0, PAGE, BOTH), -EACCES);
+	close(other);
+	other = reopened(fd, O_WRONLY);
+	assert_int_equal(refused(other, 0, PAGE, WINDOW_WRITE), -EACCES);
+	close(other);
+	other = reopened(fd, O_PATH);
+	assert_int_equal(refused(other, 0, PAGE, WINDOW_READ), -EACCES);
+	close(other);
+	close(fd);
+}
+
+static void a_sealed_file_can_only_be_read(void **state)
+{
+	int fd = memory(PAGE);
+
+	(void)state;
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	assert_int_equal(refused(fd, 0, PAGE, BOTH), -EPERM);
+	assert_int_equal(refused(fd, 0, PAGE, WINDOW_READ), 0);
+	close(fd);
+}
+
+static void what_is_no_file_is_refused(void **state)
+{
+	int pair[2], pipes[2];
+	int fds[6];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(pipe(pipes), 0);
+	fds[0] = pair[0];
+	fds[1] = pipes[1];
+	fds[2] = eventfd(0, 0);
+	fds[3] = epoll_create1(0);
+	fds[4] = open("/", O_RDONLY);
+	fds[5] = open("/dev/zero", O_RDWR);
+	for (size_t i = 0; i < 6; i++) {
+		assert_int_equal(refused(fds[i], 0, PAGE, WINDOW_READ), -ENODEV);
+		close(fds[i]);
+	}
+	close(pair[1]);
+	close(pipes[0]);
+}
+
+static unsigned int areas(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+	unsigned int n = 0;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps))
+		n += strstr(line, "memfd:test") != NULL;
+	fclose(maps);
+	return n;
+}
+
+/* Descending offsets are what the kernel would merge, as it places mappings top down. */
+static void neighbours_never_merge(void **state)
+{
+	struct window windows[32] = { { NULL } };
+	int fd = memory(32 * PAGE);
+
+	(void)state;
+	for (uint64_t i = 0; i < 32; i++)
+		assert_int_equal(window_open(&windows[i], fd, (31 - i) * PAGE, PAGE, BOTH), 0);
+	assert_int_equal(areas(), 32);
+	for (int i = 0; i < 32; i++)
+		window_close(&windows[i], PAGE);
+	assert_int_equal(areas(), 0);
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_window_shows_its_part_of_the_file),
+		cmocka_unit_test(the_part_has_to_be_inside_the_file),
+		cmocka_unit_test(the_mode_of_the_descriptor_counts),
+		cmocka_unit_test(a_sealed_file_can_only_be_read),
+		cmocka_unit_test(what_is_no_file_is_refused),
+		cmocka_unit_test(neighbours_never_merge),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

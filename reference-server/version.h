@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * version.h - VERSION: the version rule and the capabilities ("VFIO_USER_VERSION").
+ *
+ * Major must be 0. The minor version that we know is 1; the reply carries the smaller of the
+ * proposed one and ours, so all below are supported. Version data is strict JSON: valid UTF-8,
+ * one object, one NUL and that at its end, bounded in size and depth. A known key with a wrong
+ * type or an impossible value is refused, an unknown key is ignored. The reply has only keys that
+ * were proposed. Where the client does not propose a key, the default of the specification holds
+ * and not our own value: it has not been told that.
+ */
+#ifndef VERSION_H
+#define VERSION_H
+
+#include "dispatch.h"
+
+#define VERSION_MAJOR 0
+#define VERSION_MINOR 1
+/* Largest VERSION body: the two numbers and 64 KiB of text. */
+#define VERSION_MAX_SIZE (sizeof(struct wire_version) + 65536)
+
+/* What we announce. */
+struct version_offer {
+	uint32_t max_msg_fds;
+	uint32_t max_data_xfer_size;
+	uint32_t max_dma_maps;
+	uint64_t pgsizes;
+};
+
+/* The state of this module: where the outcome goes. */
+struct version {
+	const struct version_offer *offer;
+	struct session *session;
+};
+
+/*
+ * Handler of VERSION. On success the limits are in the session and it is negotiated.
+ * -EPROTONOSUPPORT for another major, -EINVAL for bad version data, -ENOMEM.
+ */
+int version_command(void *owner, struct msg *msg, struct session_reply *reply);
+
+#endif
