@@ -49,17 +49,23 @@ def answered(session, message, passed, outcomes):
         raise
 
 
-def still_in_step(session):
-    """The next command is understood, and nothing came but its reply."""
+def still_in_step(session, reply):
+    """The next command is understood, and nothing else came: neither a second reply, nor one to
+    what the server took for a message."""
     try:
-        session.expect_silence()
+        session.barrier()
+        more = session.receive(0)
     except Failure as failure:
-        if failure.code == "reply.unexpected":
-            failure.requirement = "HDR-REPLY-001"
-            raise
-        raise Failure("channel.framing", "what follows is not understood", allowed=failure.allowed,
-                      came=f"{failure.code} {failure.came}".strip(), sent=failure.sent,
-                      before=failure.before, requirement="HDR-SIZE-005") from failure
+        came = f"{failure.code} {failure.came}".strip()
+        raise Failure("channel.framing", "what follows is not understood", came=came,
+                      sent=failure.sent, before=failure.before,
+                      requirement="HDR-SIZE-005") from failure
+    if more is None:
+        return
+    ours = (reply.header.id, reply.header.command)
+    second = (more.header.id, more.header.command) == ours
+    raise session.failure("reply.unexpected" if second else "channel.framing",
+                          allowed="one reply", came=more.text())
 
 
 def must_be_closed(shape, outcome):
@@ -75,7 +81,7 @@ def walk(session, device, fds, shape):
     outcome = answered(session, wrong, [*good.passed(shape.variant), *surplus], shape.outcomes)
     if outcome.kind == "close":
         return
-    still_in_step(session)
+    still_in_step(session, outcome.reply)
     if outcome.kind == "error":
         good.refused(wrong)
     else:
@@ -143,7 +149,7 @@ def test_doubtful_negotiation_is_refused_or_leads_to_a_session(connect, fds, sha
     outcome = raw.outcome(shape.change(good, None), probes, allowed=shape.outcomes)
     if outcome.kind == "success":
         raw.negotiated_by(outcome.reply)
-        still_in_step(raw)
+        still_in_step(raw, outcome.reply)
     assert all(probe.released() for probe in probes), "the server keeps a descriptor"
 
 
@@ -153,5 +159,5 @@ def test_second_negotiation_changes_nothing(session, shape):
     map_range(session, BASE, SIZE)
     outcome = session.outcome(session.version(), allowed=shape.outcomes)
     if outcome.kind != "close":
-        still_in_step(session)
+        still_in_step(session, outcome.reply)
         unmap_range(session, BASE, SIZE)
