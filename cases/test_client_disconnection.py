@@ -29,7 +29,7 @@ WARM_UP = 20
 FDS_OF_A_CYCLE = 8
 KIB_PER_CYCLE = 64  # what a sanitizer keeps in quarantine stays below, a device does not
 IDLE = 4  # short durations of looking at a server that has nothing to do
-BUSY_SHARE = 0.5  # of a processor: more is a loop
+BUSY_SHARE = 0.15  # of a processor: more is a loop, also where several want the processor
 
 
 def released(target, connect, condition):

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol
 
-from . import marks
+from . import difference, marks
 from .around import Context, Worker
 from .duration import set_patience
 from .failure import BEFORE_LINES, Failure
@@ -71,6 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"{error}\nverdict: no verdict (wrong usage), exit code 4"
         ) from error
+    difference.install()
     judge = Judge(register(), option.level, profile.known)
     config.pluginmanager.register(Runner(config, Worker(profile), judge), "vuc-runner")
     if not hasattr(config, "workerinput"):
@@ -156,7 +157,8 @@ class Runner:
         if failure is None and self.worker.suspects_leak():
             failure = self.worker.leak(lambda: self.attempt(item, nextitem)[1])
         verdict, envelope = self.judged(case, raised, failure, context)
-        if case.hostile or failure is not None or verdict.word == BROKEN:
+        # What failed may have left anything behind, which must not be taken for the next case's.
+        if case.hostile or failure is not None or verdict.word not in (PASS, SKIP):
             self.worker.discard()
         result = result_of(case, verdict, self.judge, envelope)
         return self.rewritten(item, reports, result)
