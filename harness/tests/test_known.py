@@ -101,3 +101,16 @@ def test_violations_in_messages_are_judged_by_their_requirement():
     assert judge.violation("irq/x", "envelope.size", MUST) == FAIL
     assert judge.violation("irq/x", "envelope.size", SHOULD) == DEVIATES
     assert judge.violation("irq/x", "envelope.size", "") == FAIL
+
+
+def test_flaky_failure_is_known_and_its_case_may_pass():
+    flaky = Known("a/*", "reply.missing", "timing", flaky=True)
+    assert entry_for_code([flaky], "a/b", "reply.missing") is flaky
+    assert entry_for_code([flaky], "a/b", "reply.errno") is None
+    assert entries_for([flaky], "a/b") == []
+
+
+def test_flaky_entry_is_out_of_date_only_when_it_fits_no_case():
+    flaky = Known("a/*", "envelope.flags", "timing", flaky=True)
+    assert outdated([flaky], [{"id": "a/b", "verdict": "PASS", "envelope": []}]) == []
+    assert [one.why for one in outdated([flaky], [])] == ["matches no case"]

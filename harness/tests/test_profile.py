@@ -42,6 +42,13 @@ def test_everything_that_a_file_says_arrives(tmp_path):
     assert found.known == (Known("dma_map/*", "reply.errno", "r", ""),)
 
 
+def test_known_failure_may_have_several_globs_and_codes(tmp_path):
+    text = GOOD + '[[known]]\ncase = ["a", "b"]\ncode = ["c", "d"]\nreason = "r"'
+    found = load_profile(write(tmp_path, text)).known
+    assert [(one.case, one.code) for one in found] == [(a, b) for a in "ab" for b in "cd"]
+    assert {one.reason for one in found} == {"r"}
+
+
 def test_device_may_be_a_word(tmp_path):
     assert load_profile(write(tmp_path, GOOD + 'device = "vdma"')).device == "vdma"
 
@@ -77,6 +84,8 @@ def test_target_files_of_this_tree_are_good(path):
         (GOOD + "[device]\nshop = 1", "shop"),
         (GOOD + "[device]\nstore = {region = 1, offset = 0, width = 3}", "width"),
         (GOOD + '[[known]]\ncase = "a"\ncode = "b"', "reason"),
+        (GOOD + '[[known]]\ncase = []\ncode = "b"\nreason = "c"', "case"),
+        (GOOD + '[[known]]\ncase = "a"\ncode = [1]\nreason = "c"', "code"),
         (GOOD + '[[known]]\ncase = "a"\ncode = "b"\nreason = "c"\nwhen = "d"', "when"),
         (GOOD + '[env]\nA = 1', "A"),
         ("schema =", "value"),

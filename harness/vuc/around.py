@@ -63,17 +63,18 @@ def private_trouble(target: Target) -> Failure | None:
     return None
 
 
-def drain(connection: Connection) -> None:
+def drain(connection: Connection, patience: float) -> None:
     """Says that nothing more comes and receives what still does, until the server closes too or
-    is silent. So the envelope checker sees every message, and a server has the time to end well;
-    what one does when its client is suddenly gone is the matter of cases that close themselves.
+    is silent for `patience` seconds. So the envelope checker sees every message, and a server has
+    the time to end well; what one does when its client is suddenly gone is the matter of cases
+    that close themselves.
     """
     end = monotonic() + long()
     try:
         if not connection.closed:
             connection.shutdown_write()
         while not connection.closed and monotonic() < end:
-            if connection.receive(short()) is None:
+            if connection.receive(patience) is None:
                 break
     except (Failure, OSError):
         pass
@@ -280,8 +281,10 @@ class Context:
 
     def close(self) -> None:
         """Closes connections, descriptors and servers; what they showed stays here."""
+        # A process that serves one connection is watched to the end that it has to come to.
+        patience = long() / 5 if self.worker.profile.sessions == "one" else short()
         for connection in self._connections:
-            drain(connection)
+            drain(connection, patience)
             connection.close()
             self.violations += connection.violations()
         self.fds.close()

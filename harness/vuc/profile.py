@@ -38,12 +38,14 @@ class StorePlace:
 
 @dataclass(frozen=True)
 class Known:
-    """A failure that is expected: glob over case ids, failure code, reason, optional link."""
+    """A failure that is expected: glob over case ids, failure code, reason, optional link. A flaky
+    one may also stay away: the case passes or fails as the server's timing has it."""
 
     case: str
     code: str
     reason: str
     link: str = ""
+    flaky: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,13 +147,25 @@ def _store(table: _Table) -> StorePlace:
 
 
 def _known(rows: list, place: str) -> tuple[Known, ...]:
-    known = []
+    known: list[Known] = []
     for number, row in enumerate(rows, 1):
         table = _Table(row, f"{place}: [[known]] {number}")
-        known.append(Known(*(table.take(key, str) for key in ("case", "code", "reason")),
-                           link=table.take("link", str, "")))
+        cases, codes = _words(table, "case"), _words(table, "code")
+        reason, link = table.take("reason", str), table.take("link", str, "")
+        flaky = table.take("flaky", bool, False)
+        known += [Known(case, code, reason, link, flaky) for case in cases for code in codes]
         table.end()
     return tuple(known)
+
+
+def _words(table: _Table, key: str) -> list[str]:
+    """A string, or a list of several."""
+    if not isinstance(table.values.get(key), list):
+        return [table.take(key, str)]
+    words = table.take(key, list)
+    if not words or not all(isinstance(word, str) for word in words):
+        raise ProfileError(f"{table.place}: key {key!r} must hold strings")
+    return words
 
 
 def profile_from(values: dict, place: str, path: Path | None = None) -> Profile:

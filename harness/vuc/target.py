@@ -16,13 +16,14 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from errno import ENOTSUP, ESRCH, ETIMEDOUT
 from pathlib import Path
 from typing import Any, Self
 
 from . import _abi
-from .duration import milliseconds, short
+from .duration import long, milliseconds, short
 from .failure import Broken, Failure
 from .profile import Profile
 from .session import DEFAULT, Connection
@@ -344,6 +345,10 @@ class Target:
         for _ in range(WARM_UPS):
             with self.negotiate() as connection:
                 connection.barrier()
+                # When its end comes back, the server has let go of this session.
+                connection.shutdown_write()
+                with suppress(Failure):
+                    connection.expect_close(timeout=long() / 5)
         self.baseline = self._settled()
         return self.baseline
 
