@@ -68,22 +68,25 @@ part_build() { # 240
 
 # cmocka refuses to overwrite a result file and then writes to stderr, which therefore goes into a
 # file of its own and is read as well.
-unit() { # FLOW NAME
-	local base=$out/$1-$2 status=0
+unit() { # BUILD FLOW NAME
+	local base=$out/${1//\//-}-$2-$3 status=0
 	CMOCKA_MESSAGE_OUTPUT=XML CMOCKA_XML_FILE=$base-%g.xml timeout 120 "${fixed[@]}" \
-		"build/tests/$1/$2" >"$base.log" 2>"$base-stderr.log" || status=$?
+		"$1/tests/$2/$3" >"$base.log" 2>"$base-stderr.log" || status=$?
 	grep -q '<testsuites>' "$base-stderr.log" && mv "$base-stderr.log" "$base-stderr.xml"
 	"$python" ci/sum_parts.py --program "$status" "$base"-*.xml && return
 	cat "$base.log" "$base-stderr".* 2>/dev/null | tail -n 100 | tee "$base-tail.log"
-	record "$1-$2-exit-status-$status" failure "$base-tail.log"
+	record "${base##*/}-exit-status-$status" failure "$base-tail.log"
 }
 
+# With both compilers, where `build` had both: their sanitizers find different things.
 part_unit() { # 30
-	local source
+	local source tree
 	make units
 	for source in {harness,reference-server}/tests/test_*.c; do
-		[ -e "$source" ] || continue
-		unit "${source%%/*}" "$(basename "$source" .c)"
+		for tree in build build/clang build/gcc; do
+			[ -e "$tree/tests/${source%%/*}/$(basename "$source" .c)" ] || continue
+			unit "$tree" "${source%%/*}" "$(basename "$source" .c)"
+		done
 	done
 }
 

@@ -99,11 +99,14 @@ static struct message *stream_finish(struct stream *stream)
 /* Read a piece of the header or of the body. 1 = went on, else as stream_pull. */
 static int stream_step(struct stream *stream)
 {
-	uint8_t *to = stream->header + stream->got;
-	size_t size = STREAM_HEADER - stream->got;
+	uint8_t *to;
+	size_t size;
 	int64_t got;
 
-	if (stream->message) {
+	if (!stream->message) {
+		to = stream->header + stream->got;
+		size = STREAM_HEADER - stream->got;
+	} else {
 		to = stream->message->storage + (stream->got - STREAM_HEADER);
 		size = stream->message->msg_size - stream->got;
 	}
