@@ -15,7 +15,7 @@ from regions import (
     CONFIG, FLAGS, STRUCTURE_SIZE, WORD, all_described, described, mappable, mapping, read,
     read_somehow, shared, windows, write,
 )
-from vuc import Failure, constants, covers, needs, parse
+from vuc import Failure, constants, covers, needs, parse, reading
 from vuc.device import capability_chain, region_of
 
 CAPS = constants.REGION_CAPS
@@ -111,6 +111,7 @@ def test_capabilities_that_do_not_fit_are_left_out_and_can_be_asked_for(session,
 
 
 @covers("REG-INFO-007")
+@reading("W7")
 @needs("sparse_region")
 def test_descriptor_comes_also_if_the_capabilities_do_not_fit(session, device):
     for region in (region for region in device.regions if region.areas):

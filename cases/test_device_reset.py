@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from regions import CONFIG, WORD, all_described, read, write
-from vuc import covers, message, needs
+from vuc import covers, message, needs, reading
 
 ADDRESS = 0x100000
 SIZE = 0x10000
@@ -133,6 +133,7 @@ def test_mapping_is_kept_or_gone_after_a_reset_as_mapping_shows(session, fds):
 
 
 @covers("RST-DEV-003")
+@reading("M2")
 @needs("reset", "dma_maps")
 def test_mapping_survives_a_reset(session, fds):
     _mapped_and_reset(session, fds)
@@ -157,6 +158,7 @@ def test_eventfd_works_or_is_silent_after_a_reset(session, device, fds):
 
 
 @covers("RST-DEV-003")
+@reading("M2")
 @needs("reset", "irq1")
 def test_eventfd_survives_a_reset(session, device, fds):
     index, eventfd = device.irq_with().index, fds.eventfd()

@@ -7,7 +7,7 @@ from interrupts import (
     DATA, MASK, TRIGGER, UNMASK, each_index, each_index_of_several, each_pair, expect_released,
     line_of, lines_of, one_hot,
 )
-from vuc import covers, needs
+from vuc import covers, needs, reading
 
 
 # ---- masking ----
@@ -132,6 +132,17 @@ def test_notification_eventfd_is_refused_or_told_once(session, device, fds, name
 
 
 @covers("IRQ-SET-021")
+@reading("I4")
+@needs("maskable")
+@each_index
+@pytest.mark.parametrize("action", ["mask", "unmask"])
+def test_notification_eventfd_is_taken(session, device, fds, name, action):
+    line = line_of(session, device, name, "MASKABLE")
+    line.assigned(fds)
+    line.set(f"DATA_EVENTFD|ACTION_{action.upper()}", [fds.eventfd()])
+
+
+@covers("IRQ-SET-021")
 @needs("maskable")
 @each_index
 @pytest.mark.parametrize("action", ["mask", "unmask"])
@@ -195,6 +206,7 @@ def test_every_pair_of_data_and_action_works_or_is_refused(
 
 
 @covers("IRQ-SET-022")
+@reading("I8")
 @needs("irq1")
 @each_index
 @pytest.mark.parametrize("data", DATA, ids=str.lower)

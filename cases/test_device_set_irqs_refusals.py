@@ -9,7 +9,7 @@ from interrupts import (
     ASSIGN, MASK, TRIGGER, TRIGGER_BOOL, UNMASK, each_index, empty_indexes, expect_released,
     inside, line_of, lines_of,
 )
-from vuc import constants, covers, message, needs
+from vuc import constants, covers, message, needs, reading
 
 SET = constants.IRQ_SET_FLAGS
 STRUCTURE_SIZE = 20  # of a request without data
@@ -263,6 +263,7 @@ MISMATCHES = {  # count and number of descriptors
 
 
 @covers("IRQ-SET-018")
+@reading("I3")
 @needs("irq1", "pipe")
 @each_index
 @pytest.mark.parametrize("which", MISMATCHES)

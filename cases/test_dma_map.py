@@ -9,7 +9,7 @@ from mapping import (
     unmap_range,
 )
 
-from vuc import covers, message, needs
+from vuc import covers, message, needs, reading
 
 pytestmark = needs("dma_maps")
 
@@ -32,7 +32,9 @@ OVERLAPS = {
     "tail-by-a-page": (BASE + SIZE - PAGE, 2 * PAGE),
 }
 over_an_existing_region = pytest.mark.parametrize(
-    "address, size", OVERLAPS.values(), ids=list(OVERLAPS)
+    "address, size",
+    [pytest.param(*place, id=name, marks=reading("D1") if name == "identical" else ())
+     for name, place in OVERLAPS.items()],
 )
 
 
@@ -176,6 +178,7 @@ def test_state_after_another_argsz_is_as_the_reply_tells(session, argsz):
 
 
 @covers("DMA-MAP-004")
+@reading("T19")
 @pytest.mark.parametrize("argsz", [0, 16, 31])
 def test_argsz_below_the_structure_is_refused(session, argsz):
     session.refuse("DMA_MAP", argsz=argsz, flags=RW, address=BASE, size=SIZE, errno=EINVAL)
@@ -208,6 +211,7 @@ def test_state_after_an_undefined_flag_is_as_the_reply_tells(session, fds, bit, 
 
 
 @covers("DMA-MAP-011")
+@reading("D2")
 @pytest.mark.parametrize("bit", [2, 3, 4, 16, 31])
 def test_undefined_flag_is_refused(session, bit):
     session.refuse("DMA_MAP", flags=3 | 1 << bit, address=BASE, size=SIZE, errno=EINVAL)

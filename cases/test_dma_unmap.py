@@ -7,7 +7,7 @@ from mapping import (
     unmap_range,
 )
 
-from vuc import covers, message, needs
+from vuc import covers, message, needs, reading
 from vuc.target import COUNTED
 
 pytestmark = needs("dma_maps")
@@ -289,6 +289,7 @@ def test_state_after_an_argsz_below_the_entry_is_as_the_reply_tells(session, arg
 
 
 @covers("DMA-UNMAP-010")
+@reading("T11")
 def test_longer_request_is_accepted(session):
     map_range(session)
     session.call(message("DMA_UNMAP", argsz=ENTRY, address=BASE, size=SIZE).extend(bytes(8)))

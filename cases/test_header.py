@@ -8,7 +8,7 @@ from exchanges import (
     ADDRESS, GETTERS, HEADER_SIZE, SIZE, TO_SERVER, answered_once, flat_memory,
     indexes_past_the_end, send_together, well_formed,
 )
-from vuc import constants, covers, message, needs, structure, unknown
+from vuc import constants, covers, message, needs, reading, structure, unknown
 
 FLAGS = constants.HEADER_FLAGS
 INFO = message("DEVICE_GET_INFO")
@@ -327,6 +327,7 @@ def test_reply_to_nothing_is_not_executed(session, device):
 
 
 @covers("HDR-FLAG-003")
+@reading("T7")
 @needs("store")
 @pytest.mark.parametrize("error", [False, True], ids=["success", "error"])
 def test_reply_to_nothing_is_not_answered(session, device, error):

@@ -6,7 +6,7 @@ from negotiation import (
     LIMITS, REFUSED, TWIN, assert_known_entries, text, try_version,
 )
 
-from vuc import covers
+from vuc import covers, reading
 from vuc.schema import HEADER_SIZE
 from vuc.session import DEFAULT, capabilities_of
 
@@ -37,6 +37,7 @@ def test_version_data_without_its_nul_is_taken_or_refused(connect, data):
 
 
 @covers("VER-JSON-003")
+@reading("N9")
 @pytest.mark.parametrize("data", [b"{}", b'{"capabilities":{"max_msg_fds":8}}'],
                          ids=["empty", "capabilities"])
 def test_version_data_without_its_nul_is_refused(connect, data):
@@ -70,6 +71,7 @@ def test_doubtful_json_is_taken_or_refused(connect, words):
 
 
 @covers("VER-JSON-004")
+@reading("N10")
 @pytest.mark.parametrize("words", DOUBTFUL_TEXTS.values(), ids=list(DOUBTFUL_TEXTS))
 def test_what_is_no_json_is_refused(connect, words):
     try_version(connect, text(words), allowed=REFUSED)
@@ -100,6 +102,7 @@ def test_json_of_another_type_is_taken_for_no_capabilities_or_refused(connect, w
 
 
 @covers("VER-JSON-005")
+@reading("N10")
 @pytest.mark.parametrize("words", NOT_OBJECTS.values(), ids=list(NOT_OBJECTS))
 def test_json_of_another_type_is_refused(connect, words):
     try_version(connect, text(words), allowed=REFUSED)

@@ -66,6 +66,11 @@ part_build() { # 240
 	fi
 }
 
+part_clauses() { # 20
+	make all
+	check clauses "$python" ci/check_clauses.py
+}
+
 # cmocka refuses to overwrite a result file and then writes to stderr, which therefore goes into a
 # file of its own and is read as well.
 unit() { # BUILD FLOW NAME
@@ -129,7 +134,7 @@ part_lint() { # 60
 }
 
 # The peers are somebody else's programs: one that can not be had here is a skipped test.
-part_peers() { # 60
+part_peers() { # 90
 	local status=0 name
 	bash ci/peers/run.sh || status=$?
 	for name in $(bash ci/peers/run.sh --list); do

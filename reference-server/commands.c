@@ -7,13 +7,16 @@
 
 #include "device.h"
 #include "dma.h"
+#include "feature.h"
 #include "irq.h"
+#include "migration.h"
 #include "region.h"
 #include "version.h"
 
 /* The most bytes behind a structure that are taken and ignored. */
 #define COMMANDS_EXTRA 1024
-#define COMMANDS_ANY UINT32_MAX	/* bounded by the transport and, where data follows, by count */
+/* Data follows: bounded by the transport and by what the handler makes of it. */
+#define COMMANDS_DATA (UINT32_MAX / 2)
 
 /* The body has at least the structure, and at most `extra` bytes more. */
 #define COMMANDS_SIZE(structure, extra) \
@@ -41,6 +44,12 @@ const struct dispatch_command commands_table[COMMANDS_COUNT] = {
 		.name = "DEVICE_GET_REGION_INFO", COMMANDS_SIZE(wire_region_info, COMMANDS_EXTRA),
 		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_REGION, .handler = region_get_info,
 	},
+	[WIRE_DEVICE_GET_REGION_IO_FDS] = {
+		.name = "DEVICE_GET_REGION_IO_FDS",
+		COMMANDS_SIZE(wire_region_io_fds, COMMANDS_EXTRA),
+		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_REGION,
+		.handler = region_get_io_fds,
+	},
 	[WIRE_DEVICE_GET_IRQ_INFO] = {
 		.name = "DEVICE_GET_IRQ_INFO", COMMANDS_SIZE(wire_irq_info, COMMANDS_EXTRA),
 		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_IRQ, .handler = irq_get_info,
@@ -55,8 +64,7 @@ const struct dispatch_command commands_table[COMMANDS_COUNT] = {
 		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_REGION, .handler = region_read,
 	},
 	[WIRE_REGION_WRITE] = {
-		.name = "REGION_WRITE", .min_size = sizeof(struct wire_region_access),
-		.max_size = COMMANDS_ANY,
+		.name = "REGION_WRITE", COMMANDS_SIZE(wire_region_access, COMMANDS_DATA),
 		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_REGION, .handler = region_write,
 	},
 	[WIRE_DMA_READ] = { .name = "DMA_READ" },	/* the server sends these two */
@@ -64,5 +72,25 @@ const struct dispatch_command commands_table[COMMANDS_COUNT] = {
 	[WIRE_DEVICE_RESET] = {
 		.name = "DEVICE_RESET", .phase = SESSION_NEGOTIATED,
 		.owner = COMMANDS_DEVICE, .handler = device_reset_command,
+	},
+	[WIRE_REGION_WRITE_MULTI] = {
+		.name = "REGION_WRITE_MULTI", COMMANDS_SIZE(wire_write_multi, COMMANDS_DATA),
+		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_REGION,
+		.handler = region_write_multi,
+	},
+	[WIRE_DEVICE_FEATURE] = {
+		.name = "DEVICE_FEATURE", COMMANDS_SIZE(wire_feature, COMMANDS_DATA),
+		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_FEATURE,
+		.handler = feature_command,
+	},
+	[WIRE_MIG_DATA_READ] = {
+		.name = "MIG_DATA_READ", COMMANDS_SIZE(wire_mig_data, COMMANDS_EXTRA),
+		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_MIGRATION,
+		.handler = migration_read,
+	},
+	[WIRE_MIG_DATA_WRITE] = {
+		.name = "MIG_DATA_WRITE", COMMANDS_SIZE(wire_mig_data, COMMANDS_DATA),
+		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_MIGRATION,
+		.handler = migration_write,
 	},
 };

@@ -14,10 +14,12 @@ enum commands_owner {
 	COMMANDS_IRQ,		/* struct irq */
 	COMMANDS_REGION,	/* struct region_table */
 	COMMANDS_DEVICE,	/* struct device */
+	COMMANDS_FEATURE,	/* struct feature */
+	COMMANDS_MIGRATION,	/* struct migration */
 	COMMANDS_OWNERS
 };
 
-#define COMMANDS_COUNT (WIRE_DEVICE_RESET + 1)
+#define COMMANDS_COUNT (WIRE_MIG_DATA_WRITE + 1)
 
 /* Indexed by command number. Numbers that have no row get ENOSYS. */
 extern const struct dispatch_command commands_table[COMMANDS_COUNT];

@@ -2,6 +2,7 @@
 /* config.c - see config.h. */
 #include "config.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -24,6 +25,15 @@ struct config_register {
 #define CONFIG_PCIE 0x60
 /* Behind PCI Express, whose second version takes 0x3c bytes. */
 #define CONFIG_MSI 0xa0
+
+/* Extended capabilities: the first is always at 0x100, and may be a null one. */
+#define CONFIG_EXTENDED 0x100
+#define CONFIG_SERIAL 0x140
+#define CONFIG_VENDOR 0x150
+
+/* The lower byte of power control; the device has D0 and D3hot of the four states. */
+#define CONFIG_POWER_BYTE (CONFIG_PM + 4)
+#define CONFIG_POWER_STATE 0x03
 
 /* In the upper byte of Device Control. */
 #define CONFIG_FLR_BYTE (CONFIG_PCIE + 9)
@@ -49,9 +59,10 @@ static const struct config_register config_common[] = {
 	{ CONFIG_PCIE + 0x00, 2, 0x0010, 0 },	/* last capability */
 	{ CONFIG_PCIE + 0x02, 2, 0x0002, 0 },	/* version 2, endpoint */
 	{ CONFIG_PCIE + 0x04, 4, 0x10008000, 0 },	/* FLR, role-based error reporting */
-	{ CONFIG_PCIE + 0x08, 2, 0x2810, 0x7fff },	/* device control; FLR reads 0 */
+	/* Device control without extended tags and phantom functions; FLR reads 0. */
+	{ CONFIG_PCIE + 0x08, 2, 0x2810, 0x78ff },
 	{ CONFIG_PCIE + 0x0c, 4, 0x00000011, 0 },	/* link: 2.5 GT/s, one lane */
-	{ CONFIG_PCIE + 0x10, 2, 0, 0x01c3 },
+	{ CONFIG_PCIE + 0x10, 2, 0, 0x00c3 },	/* link control; no clock power management */
 	{ CONFIG_PCIE + 0x12, 2, 0x0011, 0 },
 };
 
@@ -70,6 +81,13 @@ static const struct config_register config_full[] = {
 	{ CONFIG_MSI + 0x4, 4, 0, 0xfffffffc },
 	{ CONFIG_MSI + 0x8, 4, 0, 0xffffffff },
 	{ CONFIG_MSI + 0xc, 2, 0, 0xffff },
+	{ CONFIG_EXTENDED, 4, (uint32_t)CONFIG_SERIAL << 20, 0 },
+	{ CONFIG_SERIAL + 0x0, 4, (uint32_t)CONFIG_VENDOR << 20 | 1 << 16 | 0x03, 0 },
+	{ CONFIG_SERIAL + 0x4, 4, 0x41564d44, 0 },
+	{ CONFIG_SERIAL + 0x8, 4, 0x00000001, 0 },
+	{ CONFIG_VENDOR + 0x0, 4, 1 << 16 | 0x0b, 0 },	/* last extended capability */
+	{ CONFIG_VENDOR + 0x4, 4, 0x010 << 20 | 1 << 16 | 0x0001, 0 },	/* 16 bytes */
+	{ CONFIG_VENDOR + 0x8, 4, 0, 0xffffffff },	/* stored */
 };
 
 static void config_fill(struct config *config, const struct config_register *reg, size_t count)
@@ -95,6 +113,14 @@ void config_read(const struct config *config, uint32_t offset, void *data, uint3
 	memcpy(data, config->bytes + offset, count);
 }
 
+/* D1 and D2: a request for a state that the device does not have is discarded. */
+static bool config_lacks_power_state(uint32_t offset, uint8_t byte)
+{
+	uint8_t state = byte & CONFIG_POWER_STATE;
+
+	return offset == CONFIG_POWER_BYTE && (state == 1 || state == 2);
+}
+
 enum config_effect config_write(struct config *config, uint32_t offset, const void *data,
 				uint32_t count)
 {
@@ -105,9 +131,21 @@ enum config_effect config_write(struct config *config, uint32_t offset, const vo
 		uint8_t mask = config->writable[offset + i];
 		uint8_t *byte = &config->bytes[offset + i];
 
+		if (config_lacks_power_state(offset + i, bytes[i]))
+			mask &= (uint8_t)~CONFIG_POWER_STATE;
 		*byte = (uint8_t)((*byte & ~mask) | (bytes[i] & mask));
 		if (offset + i == CONFIG_FLR_BYTE && bytes[i] & CONFIG_FLR_BIT)
 			effect = CONFIG_FLR;
 	}
 	return effect;
+}
+
+int config_load(struct config *config, const uint8_t *bytes)
+{
+	for (uint32_t i = 0; i < CONFIG_SIZE; i++) {
+		if ((bytes[i] ^ config->bytes[i]) & ~config->writable[i])
+			return -EINVAL;
+	}
+	memcpy(config->bytes, bytes, CONFIG_SIZE);
+	return 0;
 }

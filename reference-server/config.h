@@ -36,12 +36,21 @@ struct config {
 	uint8_t writable[CONFIG_SIZE];
 };
 
-/* Reset values; `full` adds power management, MSI, the INTx pin, BAR4 and the ROM. */
+/*
+ * Reset values; `full` adds power management, MSI, the INTx pin, BAR4, the ROM, and a list of
+ * extended capabilities.
+ */
 void config_init(struct config *config, bool full);
 
 /* The caller has checked that offset + count is inside. */
 void config_read(const struct config *config, uint32_t offset, void *data, uint32_t count);
 enum config_effect config_write(struct config *config, uint32_t offset, const void *data,
 				uint32_t count);
+
+/*
+ * Takes over the CONFIG_SIZE bytes of another device of the same kind: 0, or -EINVAL and nothing
+ * changed if they differ in a bit that cannot be written.
+ */
+int config_load(struct config *config, const uint8_t *bytes);
 
 #endif

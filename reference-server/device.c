@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "device_state.h"
 #include "fault.h"
+#include "log.h"
 
 #define DEVICE_RW (WIRE_REGION_FLAG_READ | WIRE_REGION_FLAG_WRITE)
 #define DEVICE_MIB (UINT64_C(1) << 20)
@@ -127,8 +129,11 @@ static void device_full_regions(struct device *device)
 		.fd = fault_on(FAULT_wrong_region_fd) ? device->bar2.fd : device->bar4.fd,
 		.areas = device_bar4_stored + DEVICE_BAR4_UNMAPPABLE,
 		.area_count = DEVICE_BAR4_STORED - DEVICE_BAR4_UNMAPPABLE,
-		.ops = &device_memory_ops,
-		.owner = &device->bar4,
+		.io = device_doorbell_io,
+		.io_count = DEVICE_DOORBELLS,
+		.io_fds = device->doorbell.fd,
+		.ops = &device_doorbell_ops,
+		.owner = &device->doorbell,
 	};
 	device->regions[WIRE_REGION_INDEX_ROM] = (struct region){
 		.size = CONFIG_ROM_SIZE,
@@ -145,7 +150,8 @@ static void device_full_regions(struct device *device)
 	};
 }
 
-int device_open(struct device *device, enum device_profile profile, struct irq *irq)
+int device_open(struct device *device, enum device_profile profile, struct irq *irq,
+		struct dma *dma)
 {
 	bool full = profile == DEVICE_FULL;
 	int error;
@@ -153,10 +159,14 @@ int device_open(struct device *device, enum device_profile profile, struct irq *
 	memset(device, 0, sizeof(*device));
 	device->profile = profile;
 	device->irq = irq;
+	device->dma = dma;
 	device->bar4.fd = -1;
+	device_doorbell_init(&device->doorbell, &device->bar4);
+	migration_init(&device->migration, &device_state_ops, device, device_state_parts(full));
 	config_init(&device->config, full);
-	device_bar0_init(&device->bar0, irq);
 	error = device_memory_open(&device->bar2, CONFIG_BAR2_SIZE, device_bar2_stored, 1);
+	device_bar0_init(&device->bar0, irq, dma, device->bar2.fd);
+	dma_set_owner(dma, &device_engine_dma_ops, &device->bar0.engine);
 	if (!error && full)
 		error = device_memory_open(&device->bar4, CONFIG_BAR4_SIZE, device_bar4_stored,
 					   DEVICE_BAR4_STORED);
@@ -172,20 +182,58 @@ int device_open(struct device *device, enum device_profile profile, struct irq *
 
 void device_close(struct device *device)
 {
+	migration_close(&device->migration);
 	device_memory_close(&device->bar2);
 	device_memory_close(&device->bar4);
 }
 
+void device_attach(struct device *device)
+{
+	int error = 0;
+
+	if (device->profile == DEVICE_FULL)
+		error = device_doorbell_attach(&device->doorbell);
+	if (error)
+		log_info("no eventfds for doorbells: %s", strerror(-error));
+}
+
+void device_detach(struct device *device)
+{
+	migration_detach(&device->migration);
+	device_doorbell_detach(&device->doorbell);
+}
+
 void device_reset(struct device *device)
 {
+	struct device_engine *engine = &device->bar0.engine;
+
+	device_engine_stop(engine);
+	device_doorbell_drop(&device->doorbell);
 	config_init(&device->config, device->profile == DEVICE_FULL);
 	if (!fault_on(FAULT_reset_forgets_registers))
-		device_bar0_init(&device->bar0, device->irq);
+		device_bar0_init(&device->bar0, device->irq, device->dma, device->bar2.fd);
+	device_events_add(&engine->env.events, DEVICE_EVENT_RESET, 0, 0);
 	device_memory_clear(&device->bar2);
 	if (device->profile == DEVICE_FULL)
 		device_memory_clear(&device->bar4);
 	memset(device->sink, 0, sizeof(device->sink));
 	irq_reset(device->irq);
+	migration_reset(&device->migration);
+}
+
+void device_run(struct device *device)
+{
+	device_engine_run(&device->bar0.engine);
+}
+
+uint64_t device_due(const struct device *device)
+{
+	return device_engine_due(&device->bar0.engine);
+}
+
+void device_abort(struct device *device)
+{
+	device_engine_stop(&device->bar0.engine);
 }
 
 int device_get_info(void *owner, struct msg *msg, struct session_reply *reply)

@@ -16,8 +16,10 @@
 
 #include "config.h"
 #include "device_bar0.h"
+#include "device_doorbell.h"
 #include "device_memory.h"
 #include "irq.h"
+#include "migration.h"
 #include "region.h"
 
 enum device_profile {
@@ -31,10 +33,13 @@ enum device_profile {
 struct device {
 	enum device_profile profile;
 	struct irq *irq;
+	struct dma *dma;
 	struct config config;
 	struct device_bar0 bar0;
 	struct device_memory bar2;
 	struct device_memory bar4;
+	struct device_doorbell doorbell;	/* in bar4 */
+	struct migration migration;
 	uint8_t sink[DEVICE_SINK];	/* what was written to the device-specific region */
 	struct region regions[DEVICE_REGIONS];
 	struct region_table table;
@@ -44,14 +49,31 @@ struct device {
 const struct irq_type *device_irq_types(enum device_profile profile);
 
 /*
- * Builds a device in its reset state that raises its interrupts in `irq`. The device is large and
- * must not move afterwards. 0 or -errno; after an error device_close() is still allowed.
+ * Builds a device in its reset state that raises its interrupts in `irq` and is the owner of `dma`.
+ * The device is large and must not move afterwards. 0 or -errno; after an error device_close() is
+ * still allowed.
  */
-int device_open(struct device *device, enum device_profile profile, struct irq *irq);
+int device_open(struct device *device, enum device_profile profile, struct irq *irq,
+		struct dma *dma);
 void device_close(struct device *device);
 
-/* The state of the beginning. */
+/* A client has come. */
+void device_attach(struct device *device);
+
+/* What the client leaves behind ends: its eventfds of doorbells, and a migration. */
+void device_detach(struct device *device);
+
+/* The state of the beginning, in which the device runs. */
 void device_reset(struct device *device);
+
+/* Lets its operations advance; to be called after each command, and as device_due() says. */
+void device_run(struct device *device);
+
+/* When device_run() is needed even if nothing happens: 0 at once, CLOCK_NEVER. */
+uint64_t device_due(const struct device *device);
+
+/* Aborts all DMA operations, without interrupts. */
+void device_abort(struct device *device);
 
 /* Handler of GET_INFO. -EINVAL if argsz is too small. */
 int device_get_info(void *owner, struct msg *msg, struct session_reply *reply);

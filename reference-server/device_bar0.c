@@ -6,47 +6,35 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "crc.h"
+
 #define DEVICE_MAGIC_VALUE 0x414d4456u	/* "VDMA" */
-/* Version 1; no slots, as no DMA engine is there; a buffer of 2^16 bytes. */
-#define DEVICE_INFO_VALUE (1u << 16 | 16u)
+/* Version 1; the slots; a buffer of 2^16 bytes. */
+#define DEVICE_INFO_VALUE (1u << 16 | DEVICE_SLOTS << 8 | 16u)
+/* Direct path, message path, side door. */
+#define DEVICE_CAPS_VALUE (1u << 0 | 1u << 1 | 1u << 4)
 #define DEVICE_GCTL_BITS 3u
+#define DEVICE_GCTL_FREEZE 2u
 #define DEVICE_PR_TIMEOUT_VALUE 60000u
 
 #define DEVICE_MSIX_TABLE_END (CONFIG_MSIX_TABLE + CONFIG_MSIX_VECTORS * 16)
 #define DEVICE_PBA_END (CONFIG_MSIX_PBA + 8)
 
-void device_bar0_init(struct device_bar0 *bar0, struct irq *irq)
+void device_bar0_init(struct device_bar0 *bar0, struct irq *irq, struct dma *dma, int door)
 {
 	memset(bar0, 0, sizeof(*bar0));
 	bar0->irq = irq;
+	device_engine_init(&bar0->engine, irq, dma, door);
 	bar0->pr_timeout = DEVICE_PR_TIMEOUT_VALUE;
 	for (uint32_t i = 0; i < CONFIG_MSIX_VECTORS; i++)
 		bar0->msix[4 * i + 3] = 1;	/* vectors begin masked */
-}
-
-/* CRC-32 as in IEEE 802.3, four bits at a time. */
-static uint32_t device_crc(const uint8_t *data, uint32_t size)
-{
-	static const uint32_t table[16] = {
-		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-		0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-		0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-	};
-	uint32_t crc = 0xffffffff;
-
-	for (uint32_t i = 0; i < size; i++) {
-		crc ^= data[i];
-		crc = crc >> 4 ^ table[crc & 15];
-		crc = crc >> 4 ^ table[crc & 15];
-	}
-	return ~crc;
 }
 
 static int device_checksum(const struct device_bar0 *bar0, uint32_t *out)
 {
 	if (bar0->ckoff > DEVICE_BUFFER_SIZE || bar0->cklen > DEVICE_BUFFER_SIZE - bar0->ckoff)
 		return -EINVAL;
-	*out = device_crc(bar0->buffer + bar0->ckoff, bar0->cklen);
+	*out = crc_add(CRC_START, bar0->engine.env.buffer + bar0->ckoff, bar0->cklen);
 	return 0;
 }
 
@@ -57,8 +45,18 @@ static bool device_is_msix(uint32_t offset)
 
 static bool device_is_read_only(uint32_t offset)
 {
-	return (offset >= DEVICE_COUNTERS && offset <= DEVICE_COUNTERS_LAST) ||
-	       (offset >= CONFIG_MSIX_PBA && offset < DEVICE_PBA_END);
+	return offset >= CONFIG_MSIX_PBA && offset < DEVICE_PBA_END;
+}
+
+static bool device_is_slot(uint32_t offset)
+{
+	return offset >= DEVICE_SLOT_REGISTERS &&
+	       offset < DEVICE_SLOT_REGISTERS + DEVICE_SLOTS * SLOT_SIZE;
+}
+
+static struct device_slot *device_slot_of(struct device_bar0 *bar0, uint32_t offset)
+{
+	return &bar0->engine.slots[(offset - DEVICE_SLOT_REGISTERS) / SLOT_SIZE];
 }
 
 /* The storage of a plain register and its bits; NULL for the others. */
@@ -76,12 +74,36 @@ static uint32_t *device_plain(struct device_bar0 *bar0, uint32_t offset, uint32_
 	case DEVICE_PR_TIMEOUT:
 		return &bar0->pr_timeout;
 	case DEVICE_DRAIN_MS:
-		return &bar0->drain_ms;
+		return &bar0->engine.env.drain_ms;
 	default:
 		if (!device_is_msix(offset))
 			return NULL;
 		return &bar0->msix[(offset - CONFIG_MSIX_TABLE) / 4];
 	}
+}
+
+/* The registers of slots, fault views and events. False: it is none. */
+static bool device_load_engine(struct device_bar0 *bar0, uint32_t offset, uint32_t *out)
+{
+	const struct device_engine *engine = &bar0->engine;
+	uint32_t place;
+
+	if (device_is_slot(offset)) {
+		*out = device_slot_load(device_slot_of(bar0, offset), offset % SLOT_SIZE);
+	} else if (offset >= DEVICE_COUNTERS && offset <= DEVICE_COUNTERS_LAST) {
+		*out = engine->env.counters[(offset - DEVICE_COUNTERS) / 4];
+	} else if (offset >= DEVICE_FAULT_VIEWS &&
+		   offset < DEVICE_FAULT_VIEWS + DEVICE_SLOTS * FAULT_VIEW_SIZE) {
+		place = offset - DEVICE_FAULT_VIEWS;
+		*out = device_slot_fault_view(&engine->slots[place / FAULT_VIEW_SIZE],
+					      place % FAULT_VIEW_SIZE);
+	} else if (offset >= DEVICE_EVENT_RING && offset < DEVICE_EVENT_RING_END) {
+		place = offset - DEVICE_EVENT_RING;
+		memcpy(out, (const uint8_t *)engine->env.events.ring + place, sizeof(*out));
+	} else {
+		return false;
+	}
+	return true;
 }
 
 static int device_load(struct device_bar0 *bar0, uint32_t offset, uint32_t *out)
@@ -101,11 +123,19 @@ static int device_load(struct device_bar0 *bar0, uint32_t offset, uint32_t *out)
 		*out = DEVICE_INFO_VALUE;
 		return 0;
 	case DEVICE_CAPS:
+		*out = DEVICE_CAPS_VALUE;
+		return 0;
 	case DEVICE_IRQ:
+	case DEVICE_GO:
+		return 0;
+	case DEVICE_EVHEAD:
+		*out = bar0->engine.env.events.head;
 		return 0;
 	case DEVICE_CKSUM:
 		return device_checksum(bar0, out);
 	default:
+		if (device_load_engine(bar0, offset, out))
+			return 0;
 		return device_is_read_only(offset) ? 0 : -EINVAL;
 	}
 }
@@ -122,17 +152,27 @@ static int device_store(struct device_bar0 *bar0, uint32_t offset, uint32_t valu
 {
 	uint32_t bits, *plain = device_plain(bar0, offset, &bits);
 
-	if (plain)
+	if (plain) {
 		*plain = value & bits;
-	else if (offset == DEVICE_IRQ)
+		if (offset == DEVICE_GCTL)
+			bar0->engine.frozen = value & DEVICE_GCTL_FREEZE;
+		return 0;
+	}
+	if (offset == DEVICE_IRQ)
 		return device_raise(bar0, value);
+	if (offset == DEVICE_GO)
+		device_engine_go(&bar0->engine, value);
+	else if (device_is_slot(offset))
+		device_slot_store(device_slot_of(bar0, offset), offset % SLOT_SIZE, value);
 	return 0;
 }
 
 static bool device_is_register(uint32_t offset)
 {
-	return offset <= DEVICE_COUNTERS_LAST || device_is_msix(offset) ||
-	       device_is_read_only(offset);
+	return offset <= DEVICE_EVHEAD || device_is_msix(offset) || device_is_read_only(offset) ||
+	       (offset >= DEVICE_SLOT_REGISTERS &&
+		offset < DEVICE_FAULT_VIEWS + DEVICE_SLOTS * FAULT_VIEW_SIZE) ||
+	       (offset >= DEVICE_EVENT_RING && offset < DEVICE_EVENT_RING_END);
 }
 
 /* Whether an access is of one or two whole registers. */
@@ -153,7 +193,7 @@ static int device_bar0_read(void *owner, uint64_t offset, void *data, uint32_t c
 	uint32_t value;
 
 	if (offset >= DEVICE_BUFFER) {
-		memcpy(data, bar0->buffer + (offset - DEVICE_BUFFER), count);
+		memcpy(data, bar0->engine.env.buffer + (offset - DEVICE_BUFFER), count);
 		return 0;
 	}
 	if (device_check_access(offset, count))
@@ -172,7 +212,7 @@ static int device_bar0_write(void *owner, uint64_t offset, const void *data, uin
 	uint32_t value;
 
 	if (offset >= DEVICE_BUFFER) {
-		memcpy(bar0->buffer + (offset - DEVICE_BUFFER), data, count);
+		memcpy(bar0->engine.env.buffer + (offset - DEVICE_BUFFER), data, count);
 		return 0;
 	}
 	if (device_check_access(offset, count))

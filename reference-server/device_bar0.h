@@ -12,11 +12,11 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "device_engine.h"
 #include "irq.h"
 #include "region.h"
 
 #define DEVICE_BUFFER 0x10000u
-#define DEVICE_BUFFER_SIZE 0x10000u
 #define DEVICE_MSIX_WORDS (CONFIG_MSIX_VECTORS * 4)
 
 /* Registers, by offset. */
@@ -33,6 +33,12 @@ enum device_register {
 	DEVICE_DRAIN_MS = 0x24,
 	DEVICE_COUNTERS = 0x28,		/* ten of them */
 	DEVICE_COUNTERS_LAST = 0x4c,
+	DEVICE_GO = 0x50,		/* starts the armed slots of a mask; reads 0 */
+	DEVICE_EVHEAD = 0x54,		/* number of the next event */
+	DEVICE_SLOT_REGISTERS = 0x100,	/* enum device_slot_register, for each slot */
+	DEVICE_FAULT_VIEWS = 0x300,	/* enum device_fault_register, for each slot */
+	DEVICE_EVENT_RING = 0x800,
+	DEVICE_EVENT_RING_END = 0x1000,
 };
 
 struct device_bar0 {
@@ -41,14 +47,16 @@ struct device_bar0 {
 	uint32_t ckoff;
 	uint32_t cklen;
 	uint32_t pr_timeout;
-	uint32_t drain_ms;
 	uint32_t msix[DEVICE_MSIX_WORDS];
-	uint8_t buffer[DEVICE_BUFFER_SIZE];
+	struct device_engine engine;	/* has the device buffer */
 };
 
 extern const struct region_ops device_bar0_ops;
 
-/* Reset values; `irq` is where the IRQ register raises vectors. */
-void device_bar0_init(struct device_bar0 *bar0, struct irq *irq);
+/*
+ * Reset values, without an operation. The IRQ register and the slots raise vectors in `irq`, the
+ * slots access memory through `dma`, and `door` is the file of the side door.
+ */
+void device_bar0_init(struct device_bar0 *bar0, struct irq *irq, struct dma *dma, int door);
 
 #endif

@@ -12,6 +12,9 @@
 #include "log.h"
 #include "range.h"
 
+/* Stored parts are whole pages. */
+#define DEVICE_MEMORY_PAGE 4096u
+
 int device_memory_open(struct device_memory *memory, uint64_t size,
 		       const struct wire_sparse_area *stored, uint32_t stored_count)
 {
@@ -85,6 +88,23 @@ static int device_memory_store(int fd, const uint8_t *data, uint64_t offset, uin
 		count -= (uint64_t)n;
 	}
 	return 0;
+}
+
+int device_memory_replace(struct device_memory *memory, uint32_t part, const uint8_t *data)
+{
+	static const uint8_t zero[DEVICE_MEMORY_PAGE];
+	const struct wire_sparse_area *area = &memory->stored[part];
+	int error = 0;
+
+	if (fallocate(memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)area->offset,
+		      (off_t)area->size))
+		return -errno;
+	for (uint64_t at = 0; at < area->size && !error; at += DEVICE_MEMORY_PAGE) {
+		if (memcmp(data + at, zero, DEVICE_MEMORY_PAGE) != 0)
+			error = device_memory_store(memory->fd, data + at, area->offset + at,
+						    DEVICE_MEMORY_PAGE);
+	}
+	return error;
 }
 
 static int device_memory_read(void *owner, uint64_t offset, void *data, uint32_t count)

@@ -27,6 +27,12 @@ int device_memory_open(struct device_memory *memory, uint64_t size,
 		       const struct wire_sparse_area *stored, uint32_t stored_count);
 void device_memory_close(struct device_memory *memory);
 
+/*
+ * Takes over the bytes of one stored part, all of them; what is 0 takes no memory. 0 or -errno,
+ * and the part may have changed.
+ */
+int device_memory_replace(struct device_memory *memory, uint32_t part, const uint8_t *data);
+
 /* All bytes become 0, in the client's mappings too. */
 void device_memory_clear(struct device_memory *memory);
 

@@ -49,7 +49,7 @@ static void dispatch_answer(struct session_reply *reply, const struct msg *msg, 
 	if (fault_on(FAULT_id_is_a_byte))
 		header.id &= 0xff;
 	if (fault_on(FAULT_id_of_the_first_in_the_queue) && reply->start)
-		memcpy(&header.id, transport_at(&reply->session->transport, 0), sizeof(header.id));
+		memcpy(&header.id, transport_at(reply->transport, 0), sizeof(header.id));
 	if (fault_on(error ? FAULT_no_reply_error_is_sent : FAULT_no_reply_success_is_sent))
 		silent = false;
 	if (silent) {
@@ -70,17 +70,57 @@ static void dispatch_answer(struct session_reply *reply, const struct msg *msg, 
 	}
 }
 
+static void dispatch_defer(struct session_reply *reply, const struct msg *msg)
+{
+	session_reply_drop(reply);
+	reply->session->deferred = true;
+	reply->session->deferred_header = msg->header;
+}
+
+void dispatch_resume(struct session *session, const void *payload, size_t size)
+{
+	struct session_reply reply;
+	struct msg msg;
+
+	msg_init(&msg);
+	msg.header = session->deferred_header;
+	session->deferred = false;
+	session_reply_begin(&reply, session);
+	session_reply_put(&reply, payload, size);
+	dispatch_answer(&reply, &msg, reply.error);
+}
+
+/* Whether the message was a reply; then it is dealt with. */
+static bool dispatch_reply(const struct dispatch *dispatch, struct msg *msg, bool twin)
+{
+	if ((msg->header.flags & WIRE_TYPE_MASK) != WIRE_TYPE_REPLY)
+		return false;
+	session_take_reply(dispatch->session, twin, msg);
+	if (!twin && fault_on(FAULT_replies_are_answered))
+		return false;
+	msg_free(msg);
+	return true;
+}
+
+void dispatch_twin(const struct dispatch *dispatch, struct msg *msg)
+{
+	struct session_reply reply;
+
+	if (dispatch_reply(dispatch, msg, true))
+		return;
+	session_reply_begin_twin(&reply, dispatch->session);
+	dispatch_answer(&reply, msg, -EINVAL);
+	msg_free(msg);
+}
+
 void dispatch_message(const struct dispatch *dispatch, struct msg *msg)
 {
 	const struct dispatch_command *command = dispatch_find(dispatch, msg->header.command);
 	struct session_reply reply;
 	int error;
 
-	if ((msg->header.flags & WIRE_TYPE_MASK) == WIRE_TYPE_REPLY &&
-	    !fault_on(FAULT_replies_are_answered)) {
-		msg_free(msg);
+	if (dispatch_reply(dispatch, msg, false))
 		return;
-	}
 	if (msg->count > dispatch->max_msg_fds && fault_on(FAULT_surplus_fds_crash))
 		abort();
 	if (command && msg->count > command->max_fds && fault_on(FAULT_surplus_fds_stay_open))
@@ -98,7 +138,10 @@ void dispatch_message(const struct dispatch *dispatch, struct msg *msg)
 		if (!command && fault_on(FAULT_unknown_command_ends_the_session))
 			session_advance(dispatch->session, SESSION_BROKEN);
 	}
-	dispatch_answer(&reply, msg, error);
+	if (!error && reply.deferred)
+		dispatch_defer(&reply, msg);
+	else
+		dispatch_answer(&reply, msg, error);
 	if (error && fault_on(FAULT_refused_fds_stay_open))
 		msg->count = 0;
 	msg_free(msg);

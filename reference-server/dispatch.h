@@ -5,7 +5,8 @@
  * Shape and state are checked here once: type, descriptors, phase, size of the body. A handler
  * gets the state of its own module, reads the body, takes the descriptors that it wants and fills
  * in the reply. It returns 0 or a negative errno; then its reply is discarded, and the errno,
- * made positive, goes out in a header without payload and descriptors ("Header").
+ * made positive, goes out in a header without payload and descriptors ("Header"). One that has to
+ * wait sets reply->deferred and returns 0; its module answers it later by dispatch_resume().
  */
 #ifndef DISPATCH_H
 #define DISPATCH_H
@@ -36,8 +37,15 @@ struct dispatch {
 
 /*
  * Executes one message and queues its reply, if it gets one; frees what the handler left in it. A
- * reply-type message is dropped: the server sends no commands, so it answers nothing.
+ * reply-type message goes to the request that it answers. When the handler defers its reply, the
+ * session is `deferred`, and no message may be executed before dispatch_resume().
  */
 void dispatch_message(const struct dispatch *dispatch, struct msg *msg);
+
+/* One message of the twin socket: replies as above; commands belong on the main one, -EINVAL. */
+void dispatch_twin(const struct dispatch *dispatch, struct msg *msg);
+
+/* Answers the command that was deferred, with this payload. */
+void dispatch_resume(struct session *session, const void *payload, size_t size);
 
 #endif

@@ -68,6 +68,16 @@
 	FAULT(unmap_keeps_backing, "DMA_UNMAP replies and leaves the file mapped in the process") \
 	FAULT(unmap_of_a_part_takes_all, "DMA_UNMAP of a part of a mapping takes all of it") \
 	FAULT(unmap_of_nothing_succeeds, "DMA_UNMAP of a range that is not mapped succeeds") \
+	FAULT(dma_against_the_rights, "DMA looks at what is mapped and not at the flags of it") \
+	FAULT(unmap_waits_for_the_client, \
+	      "DMA_UNMAP waits for the replies to DMA messages of its range") \
+	FAULT(truncation_kills, "a file that is cut short under a mapping ends the server") \
+	FAULT(dma_reply_of_any_size, "what a DMA reply claims to have moved is not compared") \
+	FAULT(any_dma_reply_will_do, \
+	      "a DMA reply ends the first request that waits, whatever its id") \
+	FAULT(twin_is_not_used, "DMA messages go by the main socket though there is a twin") \
+	FAULT(twin_for_everybody, "the twin socket is set up for clients that did not ask") \
+	FAULT(dma_messages_without_limit, "DMA messages ignore the client's max_data_xfer_size") \
 	/* regions */ \
 	FAULT(info_argsz_is_ignored, "GET_INFO answers more than argsz allows") \
 	FAULT(region_argsz_is_echoed, \
@@ -84,6 +94,9 @@
 	FAULT(write_count_is_trusted, "count bytes are written, however many have come") \
 	FAULT(wide_write_is_cut, "a write of more than four bytes stores four") \
 	FAULT(write_to_rom_is_dropped, "a write to a read-only region succeeds and does nothing") \
+	FAULT(multi_goes_on, "the writes of a WRITE_MULTI behind a failed one are done as well") \
+	FAULT(io_fds_without_limit, \
+	      "sub-regions name descriptors that max_msg_fds keeps out of the reply") \
 	/* interrupts */ \
 	FAULT(irq_range_wraps, "start + count of SET_IRQS is added in 32 bits") \
 	FAULT(irq_refused_halfway, "SET_IRQS with too few descriptors assigns those it has") \
@@ -92,6 +105,10 @@
 	FAULT(disable_keeps_eventfds, "disabling an index leaves its eventfds assigned") \
 	FAULT(types_share_vectors, "an interrupt of any type goes to the eventfd of MSI-X") \
 	FAULT(signalling_blocks, "an eventfd is written without a look at whether it is full") \
+	/* migration and the log of writes */ \
+	FAULT(bad_state_is_loaded, "the checksums of a migrated state are not looked at") \
+	FAULT(error_can_be_left, "a change of state leads out of ERROR without a reset") \
+	FAULT(report_keeps_bits, "a report of written pages does not clear what it reports") \
 	/* reset and the end of a client */ \
 	FAULT(reset_forgets_registers, "DEVICE_RESET leaves the registers and the buffer of BAR0") \
 	FAULT(reset_drops_eventfds, "DEVICE_RESET closes the eventfds") \

@@ -115,14 +115,55 @@ static void irq_fire(struct irq_vector *vector, const struct irq_type *type)
 		irq_mask(vector);
 }
 
-static void irq_unmask(struct irq_vector *vector, const struct irq_type *type)
+static void irq_unmask(const struct irq *irq, struct irq_vector *vector,
+		       const struct irq_type *type)
 {
 	if (!vector->masked)
 		return;
 	vector->masked = false;
 	irq_signal(vector->fd[IRQ_ON_UNMASK]);
-	if (vector->pending)
+	if (vector->pending && !irq->held)
 		irq_fire(vector, type);
+}
+
+void irq_hold(struct irq *irq, bool held)
+{
+	irq->held = held;
+	for (int index = 0; index < WIRE_IRQ_INDEX_NUM && !held; index++) {
+		for (int i = 0; i < IRQ_MAX_VECTORS; i++) {
+			struct irq_vector *vector = &irq->vectors[index][i];
+
+			if (!vector->pending || vector->masked)
+				continue;
+			vector->pending = false;
+			irq_fire(vector, &irq->types[index]);
+		}
+	}
+}
+
+uint32_t irq_pending(const struct irq *irq, uint32_t index)
+{
+	uint32_t vectors = 0;
+
+	for (uint32_t i = 0; i < IRQ_MAX_VECTORS; i++)
+		vectors |= (uint32_t)irq->vectors[index][i].pending << i;
+	return vectors;
+}
+
+int irq_set_pending(struct irq *irq, uint32_t index, uint32_t vectors)
+{
+	if (vectors >> irq->types[index].count)
+		return -EINVAL;
+	for (uint32_t i = 0; i < IRQ_MAX_VECTORS; i++)
+		irq->vectors[index][i].pending = vectors >> i & 1;
+	return 0;
+}
+
+/* A vector without descriptor forgets. */
+static void irq_keep(struct irq_vector *vector)
+{
+	if (vector->fd[IRQ_TRIGGER] >= 0)
+		vector->pending = true;
 }
 
 int irq_raise(struct irq *irq, uint32_t index, uint32_t vector)
@@ -131,7 +172,10 @@ int irq_raise(struct irq *irq, uint32_t index, uint32_t vector)
 		return -EINVAL;
 	if (fault_on(FAULT_types_share_vectors))
 		index = WIRE_IRQ_INDEX_MSIX;
-	irq_fire(&irq->vectors[index][vector], &irq->types[index]);
+	if (irq->held)
+		irq_keep(&irq->vectors[index][vector]);
+	else
+		irq_fire(&irq->vectors[index][vector], &irq->types[index]);
 	return 0;
 }
 
@@ -298,7 +342,7 @@ static void irq_act(struct irq *irq, const struct irq_request *request)
 		if (set->flags & WIRE_IRQ_SET_ACTION_MASK)
 			irq_mask(vector);
 		else if (set->flags & WIRE_IRQ_SET_ACTION_UNMASK)
-			irq_unmask(vector, type);
+			irq_unmask(irq, vector, type);
 		else
 			irq_fire(vector, type);
 	}

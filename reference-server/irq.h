@@ -42,6 +42,7 @@ struct irq_vector {
 struct irq {
 	const struct irq_type *types;	/* WIRE_IRQ_INDEX_NUM of them */
 	struct irq_vector vectors[WIRE_IRQ_INDEX_NUM][IRQ_MAX_VECTORS];
+	bool held;		/* the device is stopped and signals nothing */
 	uint32_t set[WIRE_IRQ_INDEX_NUM];	/* vectors enabled since all were off, by bit */
 };
 
@@ -53,6 +54,16 @@ void irq_detach(struct irq *irq);
 
 /* Device reset: nothing is pending any more; assignments and masks are the client's and stay. */
 void irq_reset(struct irq *irq);
+
+/*
+ * While held, what the device raises becomes pending, masked or not, and fires when that ends.
+ * What the client triggers is no activity of the device and is signalled all the same.
+ */
+void irq_hold(struct irq *irq, bool held);
+
+/* The pending vectors of an index, by bit, and setting them; -EINVAL for one that is not there. */
+uint32_t irq_pending(const struct irq *irq, uint32_t index);
+int irq_set_pending(struct irq *irq, uint32_t index, uint32_t vectors);
 
 /* Raises a vector: 0, or -EINVAL if the device has no such vector. */
 int irq_raise(struct irq *irq, uint32_t index, uint32_t vector);

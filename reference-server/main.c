@@ -43,6 +43,8 @@ enum main_option {
 	MAIN_DEVICES,
 	MAIN_T_PARTIAL,
 	MAIN_T_IDLE,
+	MAIN_T_DMA,
+	MAIN_T_DRAIN,
 	MAIN_FAULT,
 	MAIN_VERBOSE,
 	MAIN_HELP,
@@ -59,6 +61,8 @@ static const struct option main_long_options[] = {
 	{ "devices", required_argument, NULL, MAIN_DEVICES },
 	{ "t-partial", required_argument, NULL, MAIN_T_PARTIAL },
 	{ "t-idle", required_argument, NULL, MAIN_T_IDLE },
+	{ "t-dma", required_argument, NULL, MAIN_T_DMA },
+	{ "t-drain", required_argument, NULL, MAIN_T_DRAIN },
 	{ "fault", required_argument, NULL, MAIN_FAULT },
 	{ "verbose", no_argument, NULL, MAIN_VERBOSE },
 	{ "help", no_argument, NULL, MAIN_HELP },
@@ -80,6 +84,8 @@ static const char main_help[] =
 	"  --max-dma-maps=N         mappings (65535)\n"
 	"  --t-partial=MS           longest time for one message to arrive (30000)\n"
 	"  --t-idle=MS              longest time in which a client reads nothing (60000)\n"
+	"  --t-dma=MS               longest time for the reply to a DMA message (30000)\n"
+	"  --t-drain=MS             longest time that DMA may delay a DMA_UNMAP (30000)\n"
 	"  --fault=NAME|list        break one rule on purpose (only in the faulty build)\n"
 	"  --verbose                log connections and refused commands\n"
 	"  --help, --version\n";
@@ -157,8 +163,12 @@ static int main_set_number(struct main_options *options, enum main_option option
 		server->devices = (uint32_t)value;
 	else if (option == MAIN_T_PARTIAL)
 		server->t_partial = value;
-	else
+	else if (option == MAIN_T_IDLE)
 		server->t_idle = value;
+	else if (option == MAIN_T_DMA)
+		server->t_dma = value;
+	else
+		server->t_drain = value;
 	return 0;
 }
 
@@ -188,6 +198,8 @@ static int main_set(struct main_options *options, enum main_option option)
 	case MAIN_DEVICES:
 	case MAIN_T_PARTIAL:
 	case MAIN_T_IDLE:
+	case MAIN_T_DMA:
+	case MAIN_T_DRAIN:
 		return main_set_number(options, option, optarg);
 	}
 	return -EINVAL;
@@ -343,6 +355,8 @@ int main(int argc, char **argv)
 				   WIRE_DEFAULT_PGSIZES },
 			.t_partial = 30000,
 			.t_idle = 60000,
+			.t_dma = 30000,
+			.t_drain = 30000,
 		},
 		.fd = -1,
 	};

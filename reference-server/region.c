@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include "fault.h"
 #include "range.h"
@@ -166,4 +167,103 @@ int region_write(void *owner, struct msg *msg, struct session_reply *reply)
 					   msg->body + sizeof(access), access.count);
 	session_reply_put(reply, &access, sizeof(access));
 	return error;
+}
+
+/* Whether the entries are as many as they are said to be, and none is larger than it can be. */
+static bool region_multi_fits(const struct msg *msg, uint64_t count)
+{
+	size_t size = msg->size - sizeof(struct wire_write_multi);
+	struct wire_write_multi_entry entry;
+
+	if (size % sizeof(entry) || size / sizeof(entry) != count)
+		return false;
+	for (uint64_t i = 0; i < count; i++) {
+		memcpy(&entry, msg->body + sizeof(struct wire_write_multi) + i * sizeof(entry),
+		       sizeof(entry));
+		if (entry.count > WIRE_WRITE_MULTI_MAX_COUNT)
+			return false;
+	}
+	return true;
+}
+
+static int region_write_entry(const struct region_table *table,
+			      const struct wire_write_multi_entry *entry)
+{
+	const struct wire_region_access access = {
+		.offset = entry->offset, .region = entry->region, .count = entry->count,
+	};
+	const struct region *region;
+	int error;
+
+	region = region_check(table, &access, WIRE_REGION_FLAG_WRITE, &error);
+	if (!region || !access.count)
+		return error;
+	return region->ops->write(region->owner, access.offset, entry->data, access.count);
+}
+
+int region_write_multi(void *owner, struct msg *msg, struct session_reply *reply)
+{
+	const struct region_table *table = owner;
+	struct wire_write_multi multi, done = { 0 };
+	struct wire_write_multi_entry entry;
+
+	if (!table->limits->write_multiple)
+		return -EOPNOTSUPP;
+	msg_read(msg, &multi, sizeof(multi));
+	if (!region_multi_fits(msg, multi.wr_cnt))
+		return -EINVAL;
+	for (; done.wr_cnt < multi.wr_cnt; done.wr_cnt++) {
+		memcpy(&entry, msg->body + sizeof(multi) + done.wr_cnt * sizeof(entry),
+		       sizeof(entry));
+		if (region_write_entry(table, &entry) && !fault_on(FAULT_multi_goes_on))
+			break;
+	}
+	session_reply_put(reply, &done, sizeof(done));
+	return 0;
+}
+
+/* How many sub-regions have a descriptor that can be sent to this client. */
+static uint32_t region_count_io(const struct region *region, uint32_t max_fds)
+{
+	uint32_t count = 0;
+
+	if (!region->io || region->io_fds[0] < 0)
+		return 0;
+	while (count < region->io_count && (region->io[count].fd_index < max_fds ||
+					    fault_on(FAULT_io_fds_without_limit)))
+		count++;
+	return count;
+}
+
+static void region_put_io(const struct region *region, uint32_t count,
+			  struct session_reply *reply)
+{
+	uint32_t fds = 0;
+
+	session_reply_put(reply, region->io, count * sizeof(*region->io));
+	for (uint32_t i = 0; i < count; i++) {
+		if (region->io[i].fd_index == fds)
+			session_reply_fd(reply, region->io_fds[fds++]);
+	}
+}
+
+int region_get_io_fds(void *owner, struct msg *msg, struct session_reply *reply)
+{
+	const struct region_table *table = owner;
+	const struct region *region;
+	struct wire_region_io_fds info;
+	uint32_t argsz;
+
+	msg_read(msg, &info, sizeof(info));
+	argsz = info.argsz;
+	if (argsz < sizeof(info) || info.index >= table->count)
+		return -EINVAL;
+	region = &table->regions[info.index];
+	info.flags = 0;
+	info.count = region_count_io(region, table->limits->client_max_msg_fds);
+	info.argsz = (uint32_t)(sizeof(info) + info.count * sizeof(struct wire_io_fd));
+	session_reply_put(reply, &info, sizeof(info));
+	if (info.count && info.argsz <= argsz)
+		region_put_io(region, info.count, reply);
+	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * region.h - the regions of a device: GET_REGION_INFO, REGION_READ, REGION_WRITE.
+ * region.h - the regions of a device: their description, and accesses by message.
  *
  * Index, access rights, range and size are checked here; an owner gets only bytes that lie inside
  * its region and never an empty access.
@@ -28,6 +28,9 @@ struct region {
 	uint32_t area_count;
 	uint32_t type;		/* for the TYPE capability; 0: none */
 	uint32_t subtype;
+	const struct wire_io_fd *io;	/* parts that eventfds write to; fd_index ascends */
+	uint32_t io_count;
+	const int *io_fds;	/* that fd_index counts; the owner's; -1: none are there now */
 	const struct region_ops *ops;
 	void *owner;
 };
@@ -54,5 +57,21 @@ int region_get_info(void *owner, struct msg *msg, struct session_reply *reply);
  */
 int region_read(void *owner, struct msg *msg, struct session_reply *reply);
 int region_write(void *owner, struct msg *msg, struct session_reply *reply);
+
+/*
+ * Handler of REGION_WRITE_MULTI. The writes happen in order up to the first one that fails, and
+ * the reply counts those that were done. Nothing is written and the command fails with
+ * -EOPNOTSUPP if write_multiple was not negotiated, and with -EINVAL if wr_cnt is not the number
+ * of entries that have come or one of them claims more than its 8 bytes.
+ */
+int region_write_multi(void *owner, struct msg *msg, struct session_reply *reply);
+
+/*
+ * Handler of GET_REGION_IO_FDS. A sub-region whose descriptor is beyond what the client takes in
+ * a message is left out: writes to it by message always work ("max_msg_fds"). Without room for
+ * all others in argsz only the fixed part comes, without descriptors, and argsz says what is
+ * needed. -EINVAL for a short argsz or an unknown index.
+ */
+int region_get_io_fds(void *owner, struct msg *msg, struct session_reply *reply);
 
 #endif

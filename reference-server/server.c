@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "commands.h"
 #include "dma.h"
+#include "feature.h"
 #include "fault.h"
 #include "log.h"
 
@@ -21,19 +22,30 @@
 #define SERVER_MESSAGE_EXTRA (16 + 16 + 2048)
 /* Output that is sent before further commands are taken from the same read. */
 #define SERVER_FLUSH_AT ((size_t)256 << 10)
-#define SERVER_EVENTS (SERVER_MAX_DEVICES + 2)
+#define SERVER_EVENTS (2 * SERVER_MAX_DEVICES + 2)
 #define SERVER_READ ((uint32_t)EPOLLIN | EPOLLRDHUP)
+
+struct server_instance;
+
+/* One socket of a client, as epoll knows it. */
+struct server_channel {
+	struct server_instance *instance;
+	bool watched;
+	uint32_t events;	/* that epoll waits for */
+};
 
 /* One device with what belongs to its client, if it has one. */
 struct server_instance {
 	bool busy;
 	unsigned int number;
-	uint32_t events;	/* that epoll waits for */
+	struct server_channel main;
+	struct server_channel twin;
 	struct session session;
 	struct version version;
 	struct dma dma;
 	struct irq irq;
 	struct device device;
+	struct feature feature;
 	void *owners[COMMANDS_OWNERS];
 	struct dispatch dispatch;
 };
@@ -64,6 +76,8 @@ static int server_open_instance(struct server *server, unsigned int number)
 		return -ENOMEM;
 	server->instances[number] = instance;
 	instance->number = number;
+	instance->main.instance = instance;
+	instance->twin.instance = instance;
 	irq_init(&instance->irq, device_irq_types(server->options.profile));
 	dma_init(&instance->dma);
 	instance->version.offer = &server->options.offer;
@@ -73,6 +87,10 @@ static int server_open_instance(struct server *server, unsigned int number)
 	instance->owners[COMMANDS_IRQ] = &instance->irq;
 	instance->owners[COMMANDS_REGION] = &instance->device.table;
 	instance->owners[COMMANDS_DEVICE] = &instance->device;
+	instance->feature.migration = &instance->device.migration;
+	instance->feature.dirty = &instance->dma.dirty;
+	instance->owners[COMMANDS_FEATURE] = &instance->feature;
+	instance->owners[COMMANDS_MIGRATION] = &instance->device.migration;
 	instance->dispatch = (struct dispatch){
 		.commands = commands_table,
 		.count = COMMANDS_COUNT,
@@ -80,7 +98,8 @@ static int server_open_instance(struct server *server, unsigned int number)
 		.session = &instance->session,
 		.owners = instance->owners,
 	};
-	return device_open(&instance->device, server->options.profile, &instance->irq);
+	return device_open(&instance->device, server->options.profile, &instance->irq,
+			   &instance->dma);
 }
 
 /* The largest message: also a client that has not been told our limit may use the default. */
@@ -102,15 +121,19 @@ static int server_begin(struct server *server, int fd)
 		if (!server->instances[i]->busy)
 			instance = server->instances[i];
 	}
-	if (!instance || server_watch(server, EPOLL_CTL_ADD, fd, SERVER_READ, instance)) {
+	if (!instance || server_watch(server, EPOLL_CTL_ADD, fd, SERVER_READ, &instance->main)) {
 		close(fd);
 		return -EBUSY;
 	}
 	session_open(&instance->session, fd, server_max_message(server));
-	dma_attach(&instance->dma, &instance->session.limits);
+	instance->session.t_dma = server->options.t_dma;
+	dma_attach(&instance->dma, &instance->session);
 	region_attach(&instance->device.table, &instance->session.limits);
+	device_attach(&instance->device);
 	instance->busy = true;
-	instance->events = SERVER_READ;
+	instance->main.watched = true;
+	instance->main.events = SERVER_READ;
+	instance->twin.watched = false;
 	log_debug("device %u: client connected", instance->number);
 	return 0;
 }
@@ -118,10 +141,12 @@ static int server_begin(struct server *server, int fd)
 /* The client is gone: what it gave us goes, the device stays as it is. */
 static void server_end(struct server *server, struct server_instance *instance)
 {
+	device_abort(&instance->device);
 	if (!fault_on(FAULT_mappings_outlive_the_client))
 		dma_detach(&instance->dma);
 	if (!fault_on(FAULT_eventfds_outlive_the_client))
 		irq_detach(&instance->irq);
+	device_detach(&instance->device);
 	region_attach(&instance->device.table, NULL);
 	session_close(&instance->session);
 	instance->busy = false;
@@ -146,7 +171,8 @@ static bool server_execute(struct server_instance *instance)
 		if (transport_queued(transport) >= SERVER_FLUSH_AT ||
 		    !transport_takes_more(transport))
 			transport_flush(transport);
-		if (session->phase == SESSION_CLOSING || !transport_takes_more(transport))
+		if (session->phase == SESSION_CLOSING || session->deferred ||
+		    !transport_takes_more(transport))
 			break;
 		more = transport_next(transport, &msg);
 		if (more < 0) {
@@ -158,8 +184,9 @@ static bool server_execute(struct server_instance *instance)
 			return more == 0;
 		}
 		dispatch_message(&instance->dispatch, msg);
+		device_run(&instance->device);
 	}
-	if (session->phase == SESSION_CLOSING)
+	if (session->phase == SESSION_CLOSING || session->deferred)
 		transport_flush(transport);
 	return false;
 }
@@ -173,9 +200,13 @@ static void server_serve(struct server_instance *instance, uint32_t events)
 	struct session *session = &instance->session;
 	struct transport *transport = &session->transport;
 	bool last = events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR);
-	bool idle = server_execute(instance);
+	bool idle;
 	int n = 1;
 
+	/* Nobody is left who could release what holds a command back. */
+	if (session->deferred && events & (EPOLLHUP | EPOLLERR))
+		device_abort(&instance->device);
+	idle = server_execute(instance);
 	while (idle && n > 0) {
 		n = transport_fill(transport);
 		if (n > 0)
@@ -189,6 +220,62 @@ static void server_serve(struct server_instance *instance, uint32_t events)
 		session_advance(session, SESSION_BROKEN);
 }
 
+/* The messages that have come by the twin socket; -ENOMEM or -EPROTO if it cannot go on. */
+static int server_execute_twin(struct server_instance *instance)
+{
+	struct transport *twin = &instance->session.twin;
+	struct msg *msg;
+	int more = 0;
+
+	while (transport_takes_more(twin) && (more = transport_next(twin, &msg)) > 0) {
+		dispatch_twin(&instance->dispatch, msg);
+		device_run(&instance->device);
+	}
+	transport_flush(twin);
+	return more < 0 ? more : 0;
+}
+
+/*
+ * One turn of a twin socket. Without it the device is no use to the client, so its end is the end
+ * of the connection, behind everything that the client sent on the main socket.
+ */
+static void server_serve_twin(struct server_instance *instance)
+{
+	struct transport *twin = &instance->session.twin;
+	int n = server_execute_twin(instance);
+
+	if (n == 0 && transport_takes_more(twin)) {
+		n = transport_fill(twin);
+		if (n > 0)
+			n = server_execute_twin(instance) ? -EPROTO : n;
+	} else if (n == 0) {
+		n = -EAGAIN;
+	}
+	if (n > 0 || n == -EAGAIN)
+		return;
+	device_abort(&instance->device);
+	server_serve(instance, EPOLLHUP);
+	session_advance(&instance->session, SESSION_BROKEN);
+}
+
+/* Time has passed: requests without reply end, the device goes on, and what waited for it. */
+static void server_advance(struct server_instance *instance, uint64_t now)
+{
+	struct session *session = &instance->session;
+	bool deferred = session->deferred;
+
+	session_expire(session, now);
+	device_run(&instance->device);
+	if (deferred && !session->deferred)
+		server_execute(instance);
+	if (transport_queued(&session->transport) &&
+	    session->transport.stalled_since == CLOCK_NEVER)
+		transport_flush(&session->transport);
+	if (session->twinned && transport_queued(&session->twin) &&
+	    session->twin.stalled_since == CLOCK_NEVER)
+		transport_flush(&session->twin);
+}
+
 /* A connection that is closing lives on only to deliver its last replies. */
 static bool server_is_over(const struct session *session)
 {
@@ -196,25 +283,40 @@ static bool server_is_over(const struct session *session)
 	       (session->transport.out_lost || transport_queued(&session->transport) == 0);
 }
 
+/* Waits for what a socket needs next. 0 or -errno. */
+static int server_await(const struct server *server, struct server_channel *channel,
+			const struct transport *transport, bool reads)
+{
+	int op = channel->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	uint32_t events = 0;
+
+	if (reads && transport_takes_more(transport))
+		events |= SERVER_READ;
+	if (transport_queued(transport))
+		events |= EPOLLOUT;
+	if (channel->watched && events == channel->events)
+		return 0;
+	channel->watched = true;
+	channel->events = events;
+	return server_watch(server, op, transport->fd, events, channel);
+}
+
 /* Closes the connection if it is over, and else waits for what it needs next. */
 static void server_settle(struct server *server, struct server_instance *instance)
 {
 	struct session *session = &instance->session;
-	struct transport *transport = &session->transport;
-	uint32_t events = 0;
+	bool reads = session->phase != SESSION_CLOSING;
+	int error;
 
 	if (server_is_over(session)) {
 		server_end(server, instance);
 		return;
 	}
-	if (session->phase != SESSION_CLOSING && transport_takes_more(transport))
-		events |= SERVER_READ;
-	if (transport_queued(transport))
-		events |= EPOLLOUT;
-	if (events == instance->events)
-		return;
-	instance->events = events;
-	if (server_watch(server, EPOLL_CTL_MOD, transport->fd, events, instance))
+	error = server_await(server, &instance->main, &session->transport,
+			     reads && !session->deferred);
+	if (!error && session->twinned)
+		error = server_await(server, &instance->twin, &session->twin, reads);
+	if (error)
 		server_end(server, instance);
 }
 
@@ -241,22 +343,40 @@ static void server_accept(struct server *server)
 		log_info("no free device for a connection (--devices)");
 }
 
-/* When the connection has to be closed for its silence; CLOCK_NEVER if nothing is awaited. */
-static uint64_t server_deadline(const struct server *server, const struct session *session)
+static uint64_t server_earlier(uint64_t a, uint64_t b)
 {
-	const struct transport *transport = &session->transport;
+	return a < b ? a : b;
+}
+
+/* When a socket has to be closed for its silence; CLOCK_NEVER if nothing is awaited. */
+static uint64_t server_silence(const struct server *server, const struct transport *transport)
+{
 	uint64_t deadline = CLOCK_NEVER;
 
 	/* While we do not read, an incomplete message is not the peer's fault. */
 	if (transport->partial_since != CLOCK_NEVER && transport_takes_more(transport))
 		deadline = transport->partial_since + server->options.t_partial;
-	if (transport->stalled_since != CLOCK_NEVER &&
-	    transport->stalled_since + server->options.t_idle < deadline)
-		deadline = transport->stalled_since + server->options.t_idle;
+	if (transport->stalled_since != CLOCK_NEVER)
+		deadline = server_earlier(deadline, transport->stalled_since +
+						    server->options.t_idle);
 	return deadline;
 }
 
-/* Closes what is overdue; the time to wait for the rest, in ms, or -1. */
+/* When the connection has to be closed, by the client's fault or because DMA does not drain. */
+static uint64_t server_deadline(const struct server *server,
+				const struct server_instance *instance)
+{
+	const struct session *session = &instance->session;
+	uint64_t deadline = server_silence(server, &session->transport);
+
+	if (instance->dma.unmapping)
+		deadline = instance->dma.going_since + server->options.t_drain;
+	if (session->twinned)
+		deadline = server_earlier(deadline, server_silence(server, &session->twin));
+	return deadline;
+}
+
+/* Lets time pass and closes what is overdue; the time to wait for the rest, in ms, or -1. */
 static int server_timers(struct server *server)
 {
 	uint64_t now = clock_now(), next = CLOCK_NEVER;
@@ -267,17 +387,38 @@ static int server_timers(struct server *server)
 
 		if (!instance->busy)
 			continue;
-		deadline = server_deadline(server, &instance->session);
+		server_advance(instance, now);
+		server_settle(server, instance);
+		if (!instance->busy)
+			continue;
+		deadline = server_deadline(server, instance);
 		if (deadline <= now) {
-			log_info("device %u: client too slow, closing", instance->number);
+			log_info("device %u: client or DMA too slow, closing", instance->number);
 			server_end(server, instance);
-		} else if (deadline < next) {
-			next = deadline;
+			continue;
 		}
+		next = server_earlier(next, deadline);
+		next = server_earlier(next, session_expire(&instance->session, now));
+		next = server_earlier(next, device_due(&instance->device));
 	}
 	if (next == CLOCK_NEVER)
 		return -1;
+	if (next <= now)
+		return 0;
 	return next - now > INT_MAX ? INT_MAX : (int)(next - now);
+}
+
+/* What a socket has for us. */
+static void server_turn(struct server *server, const struct server_channel *channel,
+			uint32_t events)
+{
+	struct server_instance *instance = channel->instance;
+
+	if (channel == &instance->twin)
+		server_serve_twin(instance);
+	else
+		server_serve(instance, events);
+	server_settle(server, instance);
 }
 
 /* One round. Connections first, so that their devices are free for whoever is accepted. */
@@ -291,16 +432,15 @@ static int server_round(struct server *server)
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	for (int i = 0; i < n; i++) {
-		struct server_instance *instance = events[i].data.ptr;
+		struct server_channel *channel = events[i].data.ptr;
 
 		if (events[i].data.ptr == &server_stop) {
 			server->done = !fault_on(FAULT_sigterm_waits_for_the_client) ||
 				       !server->instances[0]->busy;
 		} else if (events[i].data.ptr == &server_listener) {
 			accepting = true;
-		} else {
-			server_serve(instance, events[i].events);
-			server_settle(server, instance);
+		} else if (channel->instance->busy) {
+			server_turn(server, channel, events[i].events);
 		}
 	}
 	if (accepting && !server->done)

@@ -28,6 +28,8 @@ struct server_options {
 	struct version_offer offer;
 	uint64_t t_partial;	/* ms from the first byte of a message to its last */
 	uint64_t t_idle;	/* ms for which the peer may not take a byte of its replies */
+	uint64_t t_dma;		/* ms for its reply to a DMA message; then the operation fails */
+	uint64_t t_drain;	/* ms that a DMA_UNMAP may wait for DMA; then the connection ends */
 };
 
 struct server;

@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * session.h - one client: its phase, the limits that were negotiated, and the building of replies.
+ * session.h - one client: its phase, the limits that were negotiated, the building of replies, and
+ * the commands that the server sends.
  *
  * A session begins CONNECTED, where VERSION is the only command; becomes NEGOTIATED; and is
  * CLOSING when nothing more is read and the connection ends as soon as the queued replies are
  * sent. A reply is built in place in the output queue and either committed or taken back.
+ *
+ * A command that has to wait is deferred: its header is kept, and no further command of this
+ * client is taken until it has been answered, so that order holds without a queue.
+ *
+ * Requests are commands of the server: on the twin socket if there is one, else on the main one.
+ * They have message ids of their own and are matched by id and command on that socket alone. Their
+ * number is bounded; one that was given up counts until its reply comes or its time is over.
  */
 #ifndef SESSION_H
 #define SESSION_H
@@ -33,19 +41,62 @@ enum session_event {
  */
 struct session_limits {
 	uint32_t client_max_msg_fds;	/* descriptors that we may send in one message */
+	uint32_t client_max_data_xfer_size;	/* bytes of one access by us */
 	uint32_t max_data_xfer_size;	/* bytes of one access by the client */
 	uint32_t max_dma_maps;
+	bool write_multiple;	/* REGION_WRITE_MULTI may be used */
+};
+
+/* Requests that may be without reply. */
+#define SESSION_REQUESTS 16
+
+struct session_request;
+
+/*
+ * A request is over: `msg` is its reply and stays the caller's, or NULL and `error` is the
+ * negative errno: what the client said (-EIO if it said nothing), or -EIO if it said nothing in
+ * time. The request may be used again.
+ */
+typedef void (*session_answered)(struct session_request *request, int error,
+				 const struct msg *msg);
+
+/* One request, in memory of its sender, which must not move until it is over. */
+struct session_request {
+	uint16_t command;
+	session_answered answered;
+	void *owner;		/* for `answered` */
+};
+
+/* A request that is on its way, also when nobody waits for it any more. */
+struct session_waiting {
+	bool used;
+	uint16_t id;
+	uint16_t command;
+	uint64_t deadline;
+	struct session_request *request;	/* NULL: given up */
 };
 
 struct session {
 	struct transport transport;
+	struct transport twin;		/* only if `twinned` */
+	bool twinned;
 	enum session_phase phase;
 	struct session_limits limits;
+	uint64_t t_dma;			/* ms that a request may wait for its reply */
+	bool deferred;			/* the last command waits for its reply */
+	struct wire_header deferred_header;
+	uint16_t next_id;
+	struct session_waiting waiting[SESSION_REQUESTS];
 };
 
 /* Takes over the socket `fd`; max_message as in transport_open(). */
 void session_open(struct session *session, int fd, size_t max_message);
+
+/* Closes both sockets; requests are forgotten without a word to their senders. */
 void session_close(struct session *session);
+
+/* Makes `fd` our end of the twin socket; the session's from now on. */
+void session_add_twin(struct session *session, int fd);
 
 /* Moves to the phase that follows from the event. */
 void session_advance(struct session *session, enum session_event event);
@@ -56,14 +107,17 @@ void session_advance(struct session *session, enum session_event event);
  */
 struct session_reply {
 	struct session *session;
+	struct transport *transport;	/* the one that the command came by */
 	size_t start;		/* of the header, in the output queue */
 	int error;
+	bool deferred;		/* the handler answers later */
 	unsigned int count;
 	int fd[TRANSPORT_REPLY_FDS];
 };
 
-/* Begins a reply with room for its header. One reply at a time. */
+/* Begins a reply with room for its header, on the main socket or its twin. One at a time. */
 void session_reply_begin(struct session_reply *reply, struct session *session);
+void session_reply_begin_twin(struct session_reply *reply, struct session *session);
 
 /* `size` bytes more of payload to fill in at once, or NULL: -ENOMEM is kept. */
 void *session_reply_space(struct session_reply *reply, size_t size);
@@ -86,5 +140,22 @@ void session_reply_drop(struct session_reply *reply);
 
 /* Fills in msg_size, and queues the reply with this header. */
 void session_reply_commit(struct session_reply *reply, struct wire_header header);
+
+/*
+ * Queues a request: 32 bytes of header and `access`, and `size` bytes behind them. Not to be
+ * called while a reply is under construction. 0: `request` will be answered once; -EAGAIN: too
+ * many are without reply, or the client reads nothing; -ENOTCONN without a client; -ENOMEM.
+ */
+int session_send(struct session *session, struct session_request *request,
+		 const struct wire_dma_access *access, const void *data, size_t size);
+
+/* Gives a request up; its reply will be dropped. Nothing happens to one that is over. */
+void session_give_up(struct session *session, const struct session_request *request);
+
+/* Takes a message of type reply; one that answers nothing on this socket is dropped. */
+void session_take_reply(struct session *session, bool twin, const struct msg *msg);
+
+/* Ends the requests that are overdue; when the next one will be, or CLOCK_NEVER. */
+uint64_t session_expire(struct session *session, uint64_t now);
 
 #endif

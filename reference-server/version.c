@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "fault.h"
 
@@ -28,6 +30,8 @@ enum version_key {
 struct version_proposal {
 	bool proposed[VERSION_KEYS];
 	uint64_t value[VERSION_KEYS];
+	bool write_multiple;
+	bool twin;
 };
 
 static const struct version_rule {
@@ -106,21 +110,25 @@ static int version_number(struct json_object *value, const struct version_rule *
 	return *out < rule->min || *out > rule->max ? -EINVAL : 0;
 }
 
-/* The two switches are known, so their types are checked, though neither is offered. */
-static int version_switches(struct json_object *capabilities)
+/* The two switches. */
+static int version_switches(struct json_object *capabilities, struct version_proposal *proposal)
 {
 	struct json_object *value, *inner;
 
-	if (json_object_object_get_ex(capabilities, WIRE_CAP_WRITE_MULTIPLE, &value) &&
-	    !json_object_is_type(value, json_type_boolean))
-		return -EINVAL;
+	if (json_object_object_get_ex(capabilities, WIRE_CAP_WRITE_MULTIPLE, &value)) {
+		if (!json_object_is_type(value, json_type_boolean))
+			return -EINVAL;
+		proposal->write_multiple = json_object_get_boolean(value);
+	}
 	if (!json_object_object_get_ex(capabilities, WIRE_CAP_TWIN_SOCKET, &value))
 		return 0;
 	if (!json_object_is_type(value, json_type_object))
 		return -EINVAL;
-	if (json_object_object_get_ex(value, WIRE_TWIN_SUPPORTED, &inner) &&
-	    !json_object_is_type(inner, json_type_boolean))
+	if (!json_object_object_get_ex(value, WIRE_TWIN_SUPPORTED, &inner))
+		return 0;
+	if (!json_object_is_type(inner, json_type_boolean))
 		return -EINVAL;
+	proposal->twin = json_object_get_boolean(inner);
 	return 0;
 }
 
@@ -145,7 +153,7 @@ static int version_capabilities(struct json_object *json, const struct version_o
 	/* Without a common page size no DMA could ever be mapped. */
 	if (!error && !(proposal->value[VERSION_PGSIZES] & offer->pgsizes))
 		error = -EINVAL;
-	return error ? error : version_switches(capabilities);
+	return error ? error : version_switches(capabilities, proposal);
 }
 
 static void version_text(const struct version_offer *offer, const struct version_proposal *proposal,
@@ -168,11 +176,42 @@ static void version_text(const struct version_offer *offer, const struct version
 				 comma, version_rules[key].key, ours[key]);
 		comma = ",";
 	}
-	if (fault_on(FAULT_capability_not_proposed))
+	if (proposal->write_multiple || fault_on(FAULT_capability_not_proposed)) {
 		size += snprintf(text + size, sizeof(text) - (size_t)size, "%s\"%s\":true", comma,
 				 WIRE_CAP_WRITE_MULTIPLE);
+		comma = ",";
+	}
+	if (proposal->twin)
+		size += snprintf(text + size, sizeof(text) - (size_t)size,
+				 "%s\"%s\":{\"%s\":true,\"%s\":0}", comma, WIRE_CAP_TWIN_SOCKET,
+				 WIRE_TWIN_SUPPORTED, WIRE_TWIN_FD_INDEX);
 	size += snprintf(text + size, sizeof(text) - (size_t)size, "}}");
 	session_reply_put(reply, text, (size_t)size + 1);
+}
+
+/*
+ * Sets the twin socket up if the client asked for it and can take its end; else it is not offered.
+ * A pair that cannot be had is no reason to fail: the main socket does as well.
+ */
+static void version_twin(const struct version *version, const struct msg *msg,
+			 struct version_proposal *proposal, struct session_reply *reply)
+{
+	int fd[2];
+
+	if (fault_on(FAULT_twin_for_everybody))
+		proposal->twin = true;
+	if (proposal->value[VERSION_MAX_MSG_FDS] == 0 || msg->header.flags & WIRE_NO_REPLY)
+		proposal->twin = false;
+	if (!proposal->twin)
+		return;
+	proposal->twin = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) == 0;
+	if (!proposal->twin)
+		return;
+	version->session->limits.client_max_msg_fds =
+		(uint32_t)proposal->value[VERSION_MAX_MSG_FDS];
+	session_reply_fd(reply, fd[1]);
+	close(fd[1]);
+	session_add_twin(version->session, fd[0]);
 }
 
 static void version_agree(const struct version *version, const struct version_proposal *proposal)
@@ -182,10 +221,14 @@ static void version_agree(const struct version *version, const struct version_pr
 
 	limits->client_max_msg_fds = (uint32_t)proposal->value[VERSION_MAX_MSG_FDS];
 	if (proposal->proposed[VERSION_MAX_DATA_XFER_SIZE])
+		limits->client_max_data_xfer_size =
+			(uint32_t)proposal->value[VERSION_MAX_DATA_XFER_SIZE];
+	if (proposal->proposed[VERSION_MAX_DATA_XFER_SIZE])
 		limits->max_data_xfer_size = offer->max_data_xfer_size;
 	if (proposal->proposed[VERSION_MAX_DATA_XFER_SIZE] &&
 	    fault_on(FAULT_limits_outlive_the_client))
 		limits->max_data_xfer_size = (uint32_t)proposal->value[VERSION_MAX_DATA_XFER_SIZE];
+	limits->write_multiple = proposal->write_multiple;
 	if (proposal->proposed[VERSION_MAX_DMA_MAPS])
 		limits->max_dma_maps = offer->max_dma_maps;
 	session_advance(version->session, SESSION_AGREED);
@@ -216,6 +259,8 @@ int version_command(void *owner, struct msg *msg, struct session_reply *reply)
 		if (!error)
 			error = version_capabilities(json, version->offer, &proposal);
 		json_object_put(json);
+		if (!error)
+			version_twin(version, msg, &proposal, reply);
 		version_text(version->offer, &proposal, reply);
 	}
 	if (!error)

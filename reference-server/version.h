@@ -6,8 +6,10 @@
  * proposed one and ours, so all below are supported. Version data is strict JSON: valid UTF-8,
  * one object, one NUL and that at its end, bounded in size and depth. A known key with a wrong
  * type or an impossible value is refused, an unknown key is ignored. The reply has only keys that
- * were proposed. Where the client does not propose a key, the default of the specification holds
- * and not our own value: it has not been told that.
+ * were proposed, and a switch only when it was proposed to be on. Where the client does not
+ * propose a key, the default of the specification holds and not our own value: it has not been
+ * told that. The twin socket is set up if the client asks for it and takes at least one descriptor
+ * in a message; its end is the only descriptor.
  */
 #ifndef VERSION_H
 #define VERSION_H

@@ -4,13 +4,31 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "fault.h"
 #include "range.h"
 
 #define WINDOW_GUARD 4096u
+/* The smallest page: what a fault can take away at least. */
+#define WINDOW_PAGE 4096u
+
+/* A word at any address; guest memory changes under our hands, so each access is a real one. */
+struct window_word {
+	uint64_t value;
+} __attribute__((packed, may_alias));
+
+/* Where this thread goes on when its copy meets a page that is gone. */
+static _Thread_local sigjmp_buf window_recovery;
+static _Thread_local volatile sig_atomic_t window_copying;
+
+static pthread_once_t window_once = PTHREAD_ONCE_INIT;
+static struct sigaction window_previous;
 
 /* The protection that the descriptor's mode allows, or -errno when `access` needs more. */
 static int window_protection(int fd, unsigned int access)
@@ -85,4 +103,87 @@ void window_close(struct window *window, uint64_t size)
 	if (window->base)
 		munmap(window->base, size);
 	window->base = NULL;
+}
+
+/* Hands the signal to the handler that was there before us. */
+static void window_pass_on(int number, siginfo_t *info, void *context)
+{
+	if (window_previous.sa_flags & SA_SIGINFO)
+		window_previous.sa_sigaction(number, info, context);
+	else if (window_previous.sa_handler != SIG_DFL && window_previous.sa_handler != SIG_IGN)
+		window_previous.sa_handler(number);
+	else
+		signal(number, SIG_DFL);	/* the access is repeated, and ends the process */
+}
+
+static void window_fault(int number, siginfo_t *info, void *context)
+{
+	sigset_t set;
+
+	if (!window_copying) {
+		window_pass_on(number, info, context);
+		return;
+	}
+	window_copying = false;
+	/* Sanitizers call handlers with all signals blocked: the next fault would be the last. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	siglongjmp(window_recovery, 1);
+}
+
+static void window_catch(void)
+{
+	struct sigaction action = { .sa_sigaction = window_fault, .sa_flags = SA_SIGINFO };
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGBUS, &action, &window_previous);
+}
+
+/* No call leaves this function: whatever it left half done would stay so. */
+__attribute__((noinline, no_sanitize("thread")))
+static void window_copy_part(void *to, const void *from, size_t size)
+{
+	volatile struct window_word *to_word = to;
+	const volatile struct window_word *from_word = from;
+	volatile uint8_t *to_byte;
+	const volatile uint8_t *from_byte;
+
+	for (; size >= sizeof(*to_word); size -= sizeof(*to_word))
+		(to_word++)->value = (from_word++)->value;
+	to_byte = (volatile uint8_t *)to_word;
+	from_byte = (const volatile uint8_t *)from_word;
+	while (size--)
+		*to_byte++ = *from_byte++;
+}
+
+/* How far both sides are from the end of their page, or of the copy. */
+static size_t window_step(const uint8_t *to, const uint8_t *from, size_t size)
+{
+	size_t to_left = WINDOW_PAGE - (uintptr_t)to % WINDOW_PAGE;
+	size_t from_left = WINDOW_PAGE - (uintptr_t)from % WINDOW_PAGE;
+	size_t left = to_left < from_left ? to_left : from_left;
+
+	return size < left ? size : left;
+}
+
+size_t window_copy(void *to, const void *from, size_t size)
+{
+	volatile size_t done = 0;
+
+	if (!fault_on(FAULT_truncation_kills))
+		pthread_once(&window_once, window_catch);
+	if (sigsetjmp(window_recovery, 0))
+		return done;
+	window_copying = true;
+	while (done < size) {
+		uint8_t *target = (uint8_t *)to + done;
+		const uint8_t *source = (const uint8_t *)from + done;
+		size_t step = window_step(target, source, size - done);
+
+		window_copy_part(target, source, step);
+		done += step;
+	}
+	window_copying = false;
+	return done;
 }

@@ -25,7 +25,14 @@ conformance() {
 	printf '\npeer %s\n' "$1"
 	rm -f "build/report/$1.xml"
 	env PYTHONPATH=harness "$python" -m pytest -p vuc.plugin cases \
-		--target="cases/targets/$1.toml" "${arguments[@]}" || failed+=("$1")
+		--target="cases/targets/$1.toml" "${arguments[@]}"
+}
+
+# A peer has races of its own: what it does against its file counts when it is seen twice.
+judge() {
+	conformance "$1" && return
+	printf '\npeer %s: once more\n' "$1"
+	conformance "$1" || failed+=("$1")
 }
 
 # The gpio example of the vfio_user crate, by cargo from the crate registry.
@@ -43,14 +50,14 @@ rust_vmm_gpio() {
 			return
 		fi
 	fi
-	conformance $name
+	judge $name
 }
 
 # libvfio-user's gpio sample: whoever has built it puts it on the PATH.
 libvfio_user_gpio() {
 	local name=libvfio-user-gpio
 	if command -v gpio-pci-idio-16 >/dev/null; then
-		conformance $name
+		judge $name
 	else
 		skip $name "gpio-pci-idio-16 of libvfio-user is not on the PATH"
 	fi

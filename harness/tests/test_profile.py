@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Profiles: what a target file may say, and the complaint about one that says something else."""
 
-import pytest
-from runs import ROOT
+import tomllib
 
+import pytest
+from runs import ROOT, Suite
+
+from vuc.marks import Case
 from vuc.profile import Known, ProfileError, StorePlace, choose_profile, load_profile
+from vuc.register import READINGS
 
 GOOD = """
 schema = 1
@@ -80,6 +84,9 @@ def test_target_files_of_this_tree_are_good(path):
         (GOOD + '[device]\nkind = "disk"', "kind"),
         (GOOD + "[features]\nluck = true", "luck"),
         (GOOD + "[features]\ndma_maps = 1", "dma_maps"),
+        (GOOD + '[readings]\nZ9 = "strict"', "Z9"),
+        (GOOD + '[readings]\nD1 = "loose"', "D1"),
+        (GOOD + "[readings]\nD1 = true", "D1"),
         (GOOD + "[device]\nstore = {region = 1}", "width"),
         (GOOD + "[device]\nshop = 1", "shop"),
         (GOOD + "[device]\nstore = {region = 1, offset = 0, width = 3}", "width"),
@@ -123,3 +130,61 @@ def test_command_with_a_file_replaces_how_it_is_started_only(tmp_path):
 def test_options_that_name_no_server_are_refused(options):
     with pytest.raises(ProfileError):
         choose_profile(*options)
+
+
+# ---- readings ----
+
+
+def test_readings_of_a_file_arrive(tmp_path):
+    text = GOOD + '[readings]\nD1 = "strict"\nL1 = "lenient"'
+    assert load_profile(write(tmp_path, text)).readings == {"D1": "strict", "L1": "lenient"}
+    assert load_profile(write(tmp_path, GOOD)).readings == {}
+
+
+@pytest.mark.parametrize("needed", ["W1", "W2", "D1", "M1", "L1", "L3", "I4"])
+def test_ambiguities_with_servers_on_both_sides_have_a_switch(needed):
+    assert READINGS[needed]
+
+
+def case(*readings, level="MUST"):
+    return Case("dma_map/x", "x", ("DMA-MAP-005",), level, "DMA-MAP", (), False, readings)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "level"),
+    [({}, "UNSPECIFIED"), ({"D1": "lenient", "D2": "strict"}, "UNSPECIFIED"),
+     ({"D1": "strict"}, "UNSPECIFIED"), ({"D1": "strict", "D2": "strict"}, "MUST")],
+    ids=["none", "one-lenient", "one-missing", "all-strict"],
+)
+def test_strict_case_is_a_must_where_all_its_readings_are_strict(chosen, level):
+    assert case("D1", "D2").read_by(chosen).level == level
+    assert case(level="SHOULD").read_by(chosen).level == "SHOULD"
+
+
+def test_reading_decides_over_the_requirements_of_its_case_only():
+    read = case("D1").read_by({})
+    assert read.level_of("DMA-MAP-005") == "UNSPECIFIED"
+    assert read.level_of("HDR-REPLY-001") == case().level_of("DMA-MAP-005") == ""
+
+
+STRICT_CASE = """
+from vuc import reading
+
+@covers("INFO-DEV-001")
+@reading("D1")
+def test_strict(session):
+    session.call("DEVICE_GET_INFO")
+    assert False, "read otherwise"
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "verdict", "exit_code"),
+    [("", "DEVIATES", 0), ('D1 = "lenient"', "DEVIATES", 0), ('D1 = "strict"', "FAIL", 1)],
+    ids=["not-named", "lenient", "strict"],
+)
+def test_failure_of_a_strict_case_counts_by_the_target_file(tmp_path, chosen, verdict, exit_code):
+    finished = Suite(tmp_path, STRICT_CASE).run(extra=f"[readings]\n{chosen}")
+    assert (finished.words()["strict"], finished.exit_code) == (verdict, exit_code)
+    assert finished.report["readings"] == tomllib.loads(chosen)
+    assert "strict reading D1: a mapping" in finished.output or verdict != "FAIL"

@@ -35,6 +35,12 @@ def test_area_is_the_id_without_its_number():
     assert len(register().areas()) == len(set(register().areas()))
 
 
+def test_what_the_specification_does_not_say_has_an_origin():
+    origins = {row.id: row.origin for row in register().values() if row.origin}
+    assert origins["PCI-HDR-001"].startswith("VFIO and PCI practice")
+    assert {row.area.partition("-")[0] for row in register().values() if row.origin} == {"PCI"}
+
+
 def test_every_dependency_has_a_short_name_and_no_two_are_the_same():
     sentences = {sentence for row in register().values() for sentence in row.depends}
     assert sentences <= set(FEATURES.values())

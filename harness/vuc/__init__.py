@@ -7,7 +7,7 @@ plugin.
 """
 
 from .failure import Failure
-from .marks import covers, hostile, needs
+from .marks import covers, hostile, needs, reading
 from .message import Message, message, parse, structure, unknown
 from .schema import COMMANDS, constants
 
@@ -21,6 +21,7 @@ __all__ = [
     "message",
     "needs",
     "parse",
+    "reading",
     "structure",
     "unknown",
 ]

@@ -35,11 +35,20 @@ _oracles = cache(oracles)
 
 # PCI configuration space.
 CONFIG_HEADER_SIZE = 64
+CONFIG_SIZE_EXTENDED = 4096
+BARS = 6
+BAR_OFFSET = 0x10
+BAR_KIND = 7  # bits 2:0 of the register
+BAR_MEMORY_64 = 4
+INTERRUPT_PIN = 0x3D
 INTERRUPT_LINE = 0x3C
 STATUS = 0x06
 STATUS_CAPABILITIES = 0x10
 CAPABILITIES = 0x34
+CAPABILITY_PM = 0x01
+CAPABILITY_MSI = 0x05
 CAPABILITY_EXPRESS = 0x10
+CAPABILITY_MSIX = 0x11
 DEVICE_CAPABILITIES = 4
 FUNCTION_LEVEL_RESET = 1 << 28
 
@@ -331,19 +340,44 @@ class Device:
         with self._session() as session:
             return session.call("DEVICE_GET_REGION_IO_FDS", index=region.index).count > 0
 
+    def _pci(self, ask: Callable[..., bool], *arguments: Any) -> bool:
+        return self.has("pci_config") and self._probe(ask, *arguments)
+
+    def _capability(self, session: Connection, wanted: int | None) -> int:
+        # The offset of a PCI capability (None: of the first of any id); 0 if there is none.
+        def read(offset: int, width: int) -> int:
+            return self.read_number(session, CONFIG, offset, width)
+
+        at = read(CAPABILITIES, 1) if read(STATUS, 2) & STATUS_CAPABILITIES else 0
+        for _ in range(CONFIG_HEADER_SIZE):
+            if at < CONFIG_HEADER_SIZE:
+                break
+            if wanted is None or read(at & ~3, 1) == wanted:
+                return at & ~3
+            at = read((at & ~3) + 1, 1)
+        return 0
+
+    def _has_capability(self, wanted: int | None) -> bool:
+        with self._session() as session:
+            return self._capability(session, wanted) != 0
+
     def _has_flr(self) -> bool:
         with self._session() as session:
-            def read(offset: int, width: int) -> int:
-                return self.read_number(session, CONFIG, offset, width)
+            at = self._capability(session, CAPABILITY_EXPRESS)
+            capabilities = at and self.read_number(session, CONFIG, at + DEVICE_CAPABILITIES, 4)
+            return bool(capabilities & FUNCTION_LEVEL_RESET)
 
-            at = read(CAPABILITIES, 1) if read(STATUS, 2) & STATUS_CAPABILITIES else 0
-            for _ in range(CONFIG_HEADER_SIZE):
-                if at < CONFIG_HEADER_SIZE:
-                    return False
-                if read(at & ~3, 1) == CAPABILITY_EXPRESS:
-                    return bool(read((at & ~3) + DEVICE_CAPABILITIES, 4) & FUNCTION_LEVEL_RESET)
-                at = read((at & ~3) + 1, 1)
-        return False
+    def _has_pin(self) -> bool:
+        with self._session() as session:
+            return self.read_number(session, CONFIG, INTERRUPT_PIN, 1) != 0
+
+    def _has_wide_bar(self) -> bool:
+        with self._session() as session:
+            return any(
+                self.read_number(session, CONFIG, BAR_OFFSET + 4 * region.index, 4) & BAR_KIND
+                == BAR_MEMORY_64
+                for region in self.regions[:BARS] if region.size
+            )
 
 
 def _config_usable(device: Device) -> bool:
@@ -371,9 +405,22 @@ _PROBES: dict[str, Callable[[Device], bool]] = {
     "io_fds": lambda d: d.any_region(lambda r: d._probe(d._io_fds, r)),
     "ioeventfd_effect": _never,
     "pci_config": _config_usable,
+    "bar": lambda d: d._pci(lambda: d.any_region(lambda r: r.index < BARS)),
+    "wide_bar": lambda d: d._pci(d._has_wide_bar),
+    "huge_bar": lambda d: d._pci(
+        lambda: d.any_region(lambda r: r.index < BARS and r.size >= 1 << 32)),
+    "rom": lambda d: d._pci(
+        lambda: d.any_region(lambda r: r.index == constants.REGION_INDEX.ROM)),
+    "intx": lambda d: d._pci(d._has_pin),
+    "capability_list": lambda d: d._pci(d._has_capability, None),
+    "extended_config": lambda d: d._pci(lambda: d.regions[CONFIG].size >= CONFIG_SIZE_EXTENDED),
+    "pm": lambda d: d._pci(d._has_capability, CAPABILITY_PM),
+    "msi": lambda d: d._pci(d._has_capability, CAPABILITY_MSI),
+    "msix": lambda d: d._pci(d._has_capability, CAPABILITY_MSIX),
+    "pcie": lambda d: d._pci(d._has_capability, CAPABILITY_EXPRESS),
     "reset": lambda d: bool(d.info.flags & constants.DEVICE_FLAGS.RESET),
     "no_reset": lambda d: not d.info.flags & constants.DEVICE_FLAGS.RESET,
-    "flr": lambda d: d.has("pci_config") and d._probe(d._has_flr),
+    "flr": lambda d: d._pci(d._has_flr),
     "irq1": lambda d: d.irq_with() is not None,
     "irq2": lambda d: d.irq_with(count=2) is not None,
     "two_irqs": lambda d: len(d._irqs_with(IRQ.EVENTFD, 1)) >= 2,

@@ -5,25 +5,30 @@
 parameter may bring its own (pytest.param(..., marks=covers(...))), which come before those of the
 function; without ids on the function every parameter must have some.
 `@needs("dma_maps", ...)`: features without which the case is skipped (register.FEATURES).
+`@reading("D1", ...)`: the case asserts the strict reading of these ambiguities
+(register.READINGS). Where the target file calls all of them strict, its failures are those of a
+MUST; else those of an UNSPECIFIED requirement: they show in the report.
 `@hostile`: run last, and with a new server for the next case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import pytest
 
-from .register import FEATURES, Register
+from .register import FEATURES, READINGS, STRICT, Register
 
 covers = pytest.mark.covers
 needs = pytest.mark.needs
+reading = pytest.mark.reading
 hostile = pytest.mark.hostile
 
 MARKS = (
     "covers(*ids): requirements of the register that the case proves, the first gives its level",
     "needs(*features): what must be there for the case to run (vuc.register.FEATURES)",
+    "reading(*names): strict readings that the case asserts (vuc.register.READINGS)",
     "hostile: runs last and gets the next case a new server",
 )
 
@@ -43,6 +48,18 @@ class Case:
     area: str
     needs: tuple[str, ...]
     hostile: bool
+    readings: tuple[str, ...] = ()
+
+    def read_by(self, chosen: Mapping[str, str]) -> Case:
+        """The case with the level that these choices (reading: strict or lenient) give it."""
+        if not self.readings:
+            return self
+        strict = all(chosen.get(name) == STRICT for name in self.readings)
+        return replace(self, level="MUST" if strict else "UNSPECIFIED")
+
+    def level_of(self, requirement: str) -> str:
+        """The level that a failure which blames the requirement has by a reading; "" = its own."""
+        return self.level if self.readings and requirement in self.requirements else ""
 
 
 def _words(name: str, *groups: Iterable[pytest.Mark]) -> tuple[str, ...]:
@@ -73,6 +90,9 @@ def check_marks(node: pytest.Item, register: Register) -> None:
     for feature in _words("needs", own, *parameters):
         if feature not in FEATURES:
             raise MarkError(f"{node.name}: @needs({feature!r}): no such feature")
+    for name in _words("reading", own, *parameters):
+        if name not in READINGS:
+            raise MarkError(f"{node.name}: @reading({name!r}): no such reading")
 
 
 def case_id(item: pytest.Item) -> str:
@@ -94,4 +114,5 @@ def case_of(item: pytest.Item, register: Register) -> Case:
         area=first.area,
         needs=_words("needs", *marks),
         hostile=item.get_closest_marker("hostile") is not None,
+        readings=_words("reading", *marks),
     )

@@ -23,7 +23,7 @@ from .duration import set_patience
 from .failure import BEFORE_LINES, Failure
 from .marks import Case, MarkError, case_of, check_marks
 from .profile import ProfileError, choose_profile
-from .register import FEATURES, register
+from .register import FEATURES, READINGS, register
 from .report import result_of
 from .terminal import Reporter
 from .verdict import (
@@ -151,7 +151,7 @@ class Runner:
 
     def run(self, item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
         """Runs one case with the checks around it and returns its reports, verdict included."""
-        case = item.stash[CASE]
+        case = item.stash[CASE].read_by(self.worker.profile.readings)
         reports, failure, context = self.attempt(item, nextitem)
         raised = item.stash[RAISED][0] if item.stash[RAISED] else None
         if failure is None and self.worker.suspects_leak():
@@ -200,7 +200,8 @@ class Runner:
     def failed(self, case: Case, failure: BaseException, listing: str) -> Verdict:
         code = getattr(failure, "code", "effect")
         requirement = self.known_requirement(case, getattr(failure, "requirement", None))
-        return self.judge.trouble(case.id, Trouble(code, requirement, listing))
+        level = case.level_of(requirement)
+        return self.judge.trouble(case.id, Trouble(code, requirement, listing, level))
 
     def known_requirement(self, case: Case, requirement: str | None) -> str:
         """The blamed requirement, or the first of the case where none of the register is."""
@@ -213,7 +214,7 @@ class Runner:
                 requirement = self.known_requirement(case, violation["requirement"])
                 text = f"{violation['code']}: {violation['text']}"
                 return self.judge.trouble(case.id, Trouble(violation["code"], requirement, text))
-        return self.judge.passed(case.id, case.requirements[0])
+        return self.judge.passed(case.id, case.requirements[0], case.level)
 
     # ---- reports ----
 
@@ -258,7 +259,9 @@ class Runner:
         lines = [f"{result['verdict']} {result['id']}"]
         blamed = self.judge.register.get(result["blamed"])
         if blamed is not None and result["verdict"] != BROKEN:
-            lines.append(f"{blamed.id} ({blamed.level}): {blamed.statement}")
+            level = result["blamed_level"]
+            lines.append(f"{blamed.id} ({level}): {blamed.statement}")
+            lines += [f"strict reading {x}: {READINGS[x]}" for x in item.stash[CASE].readings]
         lines += [result["listing"], f"repeat: {self.command(item)}"]
         return "\n".join(lines)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A profile: what the suite is told about one server under test (cases/targets/*.toml).
 
-How it is started or reached, how long it lives, what it offers beyond what can be asked, and
-which failures are known. Unknown keys are errors that name the file and the key.
+How it is started or reached, how long it lives, what it offers beyond what can be asked, how it
+reads the specification, and which failures are known. Unknown keys are errors that name the file
+and the key.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .register import FEATURES
+from .register import FEATURES, READING_VALUES, READINGS
 
 SCHEMA = 1
 SESSIONS = ("many", "sequential", "one")
@@ -56,6 +57,7 @@ class Profile:
     a slash in its name is looked up from the working directory.
     sessions: "many" at a time, "sequential" (one after the other), "one" (the process ends with
     its connection); None = not known, to be found out.
+    readings: "strict" or "lenient" by name; what is not named is lenient.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Profile:
     sessions: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     features: Mapping[str, bool] = field(default_factory=dict)
+    readings: Mapping[str, str] = field(default_factory=dict)
     store: StorePlace | None = None
     known: tuple[Known, ...] = ()
     path: Path | None = None
@@ -126,6 +129,15 @@ def _features(table: _Table) -> dict[str, bool]:
     return dict(table.values)
 
 
+def _readings(table: _Table) -> dict[str, str]:
+    chosen = {
+        name: table.choice(name, READING_VALUES, str)
+        for name in list(table.values) if name in READINGS
+    }
+    table.end()
+    return chosen
+
+
 def _device(table: _Table) -> tuple[str, StorePlace | None]:
     """`device = "vdma"`, or a table [device] with `kind` and `store`."""
     if isinstance(table.values.get("device"), str):
@@ -183,6 +195,7 @@ def profile_from(values: dict, place: str, path: Path | None = None) -> Profile:
         sessions=table.choice("sessions", SESSIONS, str, None),
         env={key: env.take(key, str) for key in list(env.values)},
         features=_features(table.sub("features")),
+        readings=_readings(table.sub("readings")),
         store=store,
         known=_known(table.take("known", list, []), place),
         path=path,

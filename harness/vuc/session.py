@@ -80,8 +80,8 @@ class Connection(Owned):
         """Take over a connected socket; `number` is closed with the connection."""
         return cls(_abi.create("client_adopt", "vuc_client", number))
 
-    def fileno(self) -> int:
-        return _abi.call("client_fd", self._client, MAIN)
+    def fileno(self, channel: int = MAIN) -> int:
+        return _abi.call("client_fd", self._client, channel)
 
     def close(self) -> None:
         """Close the socket and all descriptors that were received. Twice is fine."""
@@ -259,6 +259,16 @@ class Connection(Owned):
         """The next command that the server sends, on any channel."""
         got = self._receive(_abi.lib.vuc_client_recv_request, milliseconds(timeout))
         return self._came(got, None, "a command of the server")
+
+    def pending_reply(self, sent: Sent) -> Reply | Refusal | None:
+        """The reply to what was sent if it has come already; None if not."""
+        got = self._reply(sent, 0)
+        return None if got == -ETIMEDOUT else self._came(got, sent, "a reply")
+
+    def pending_request(self) -> Request | None:
+        """A command that the server has sent already, on any channel; None when there is none."""
+        got = self._receive(_abi.lib.vuc_client_recv_request, 0)
+        return None if got == -ETIMEDOUT else self._came(got, None, "a command of the server")
 
     def answer(self, request: Request, *, data: bytes = b"", errno: int | None = None,
                header: Mapping[str, int] | None = None, **fields: int | str) -> Sent:

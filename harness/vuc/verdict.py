@@ -37,11 +37,13 @@ WORST_FIRST = (FAIL, BROKEN, DEVIATES, KNOWN, PASS, SKIP)
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that went wrong in a case: failure code, blamed requirement, listing."""
+    """Something that went wrong in a case: failure code, blamed requirement, listing. `level` is
+    that of the case where a reading decides over it, else the requirement's."""
 
     code: str
     requirement: str
     text: str
+    level: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,14 @@ class Judge:
         self.gate = gate
         self.known = known
 
-    def fails(self, code: str, requirement: str) -> bool:
-        """Does such a failure fail the run?"""
-        return code.startswith(ALWAYS) or self.register[requirement].level in GATES[self.gate]
+    def fails(self, code: str, requirement: str, level: str = "") -> bool:
+        """Does such a failure fail the run? Its level is the requirement's unless given."""
+        level = level or self.register[requirement].level
+        return code.startswith(ALWAYS) or level in GATES[self.gate]
 
     def trouble(self, case_id: str, trouble: Trouble) -> Verdict:
         """Verdict over a case that failed."""
-        level = self.register[trouble.requirement].level
+        level = trouble.level or self.register[trouble.requirement].level
         entry = entry_for_code(self.known, case_id, trouble.code)
         text = trouble.text
         if entry is not None:
@@ -83,12 +86,12 @@ class Judge:
             codes = ", ".join(entry.code for entry in expected)
             text += f"\nThe target file expects this case to fail with {codes}."
             return Verdict(FAIL, trouble.code, trouble.requirement, level, text)
-        word = FAIL if self.fails(trouble.code, trouble.requirement) else DEVIATES
+        word = FAIL if self.fails(trouble.code, trouble.requirement, level) else DEVIATES
         return Verdict(word, trouble.code, trouble.requirement, level, text)
 
-    def passed(self, case_id: str, requirement: str) -> Verdict:
+    def passed(self, case_id: str, requirement: str, level: str = "") -> Verdict:
         """Verdict over a case whose body and checks found nothing."""
-        level = self.register[requirement].level
+        level = level or self.register[requirement].level
         expected = entries_for(self.known, case_id)
         if not expected:
             return Verdict(PASS, requirement=requirement, level=level)

@@ -123,7 +123,66 @@ static void the_capability_chain_holds_what_the_profile_has(void **state)
 	assert_int_equal(get(0x52, 2) + 1, CONFIG_MSIX_VECTORS);
 	assert_int_equal(get(0x54, 4), CONFIG_MSIX_TABLE);
 	assert_int_equal(get(0x58, 4), CONFIG_MSIX_PBA);
+}
+
+static void the_extended_list_of_the_full_profile_ends(void **state)
+{
+	uint32_t at = 0x100, n = 0;
+
+	(void)state;
+	config_init(&config, false);
 	assert_int_equal(get(0x100, 4), 0);
+	config_init(&config, true);
+	for (; at; at = get(at, 4) >> 20, n++) {
+		assert_in_range(at, 0x100, 0xffc);
+		put(at, ~get(at, 4), 4);
+		put(at + 4, 0, 4);
+		assert_true(n < 3);
+	}
+	assert_int_equal(n, 3);
+	assert_int_equal(get(0x140, 2), 0x03);
+	assert_int_equal(get(0x150, 2), 0x0b);
+	assert_int_equal(get(0x154, 4) >> 20, 0x10);
+	put(0x158, 0x5aa5c33c, 4);
+	assert_int_equal(get(0x158, 4), 0x5aa5c33c);
+	put(0x15c, UINT32_MAX, 4);
+	assert_int_equal(get(0x15c, 4), 0);
+}
+
+static void control_registers_store_only_what_the_device_can_do(void **state)
+{
+	(void)state;
+	config_init(&config, true);
+	put(0x68, 0x7fff, 2);
+	assert_int_equal(get(0x68, 4), 0x78ff);
+	put(0x70, 0xffff, 2);
+	assert_int_equal(get(0x70, 4), 0x001100c3);
+	put(0x52, 0xffff, 2);
+	assert_int_equal(get(0x52, 2), 0xc007);
+	put(0xa2, 0xffff, 2);
+	assert_int_equal(get(0xa2, 2), 0x00f7);
+	for (uint32_t at = 0xa4; at < 0xb0; at += 4)
+		put(at, UINT32_MAX, 4);
+	assert_int_equal(get(0xa4, 4), 0xfffffffc);
+	assert_int_equal(get(0xa8, 4), UINT32_MAX);
+	assert_int_equal(get(0xac, 4), 0xffff);
+}
+
+static void power_states_that_are_not_announced_are_discarded(void **state)
+{
+	(void)state;
+	config_init(&config, true);
+	put(0x44, 0xffff, 2);
+	assert_int_equal(get(0x44, 4), 0x000b);
+	put(0x44, 1, 1);
+	put(0x44, 2, 4);
+	put(0x43, 0x0100, 2);
+	assert_int_equal(get(0x44, 4), 0x000b);
+	put(0x44, 0, 1);
+	assert_int_equal(get(0x44, 4), 0x0008);
+	config_init(&config, false);
+	put(0x44, 3, 1);
+	assert_int_equal(get(0x44, 4), 0);
 }
 
 static void function_level_reset_is_an_effect_and_reads_zero(void **state)
@@ -150,6 +209,9 @@ int main(void)
 		cmocka_unit_test(identity_is_read_only),
 		cmocka_unit_test(all_widths_and_alignments_agree),
 		cmocka_unit_test(the_capability_chain_holds_what_the_profile_has),
+		cmocka_unit_test(the_extended_list_of_the_full_profile_ends),
+		cmocka_unit_test(control_registers_store_only_what_the_device_can_do),
+		cmocka_unit_test(power_states_that_are_not_announced_are_discarded),
 		cmocka_unit_test(function_level_reset_is_an_effect_and_reads_zero),
 	};
 

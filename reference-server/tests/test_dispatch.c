@@ -11,7 +11,7 @@
 
 #include "call.h"
 
-enum { HELLO = 1, ECHO, FAIL, TAKE, BACKWARD = 6, NUMBERS };
+enum { HELLO = 1, ECHO, FAIL, TAKE, LATER, BACKWARD = 6, NUMBERS };
 
 static int taken;
 
@@ -46,11 +46,19 @@ static int take(void *owner, struct msg *msg, struct session_reply *reply)
 	return 0;
 }
 
+static int later(void *owner, struct msg *msg, struct session_reply *reply)
+{
+	echo(owner, msg, reply);
+	reply->deferred = true;
+	return 0;
+}
+
 static const struct dispatch_command commands[NUMBERS] = {
 	[HELLO] = { "HELLO", 0, 100, 0, SESSION_CONNECTED, 0, hello },
 	[ECHO] = { "ECHO", 4, 8, 0, SESSION_NEGOTIATED, 0, echo },
 	[FAIL] = { "FAIL", 0, 8, 0, SESSION_NEGOTIATED, 0, fail_late },
 	[TAKE] = { "TAKE", 0, 8, 2, SESSION_NEGOTIATED, 0, take },
+	[LATER] = { "LATER", 0, 8, 0, SESSION_NEGOTIATED, 0, later },
 	[BACKWARD] = { .name = "BACKWARD" },
 };
 
@@ -246,6 +254,49 @@ static void lost_descriptors_fail_the_command(void **state)
 	assert_int_equal(taken, -1);
 }
 
+static void a_deferred_reply_comes_when_it_is_given(void **state)
+{
+	struct bench *bench = *state;
+	struct session *session = &bench->call.session;
+
+	run(bench, LATER, 0, 8, 0);
+	assert_true(session->deferred);
+	expect_silence(bench);
+	dispatch_resume(session, "late", 4);
+	assert_false(session->deferred);
+	transport_flush(&session->transport);
+	expect(bench, LATER, 0, 4);
+	run(bench, LATER, WIRE_NO_REPLY, 8, 0);
+	assert_true(session->deferred);
+	dispatch_resume(session, "late", 4);
+	transport_flush(&session->transport);
+	expect_silence(bench);
+}
+
+static void the_twin_socket_takes_no_commands(void **state)
+{
+	struct bench *bench = *state;
+	struct session *session = &bench->call.session;
+	struct wire_header header;
+	static struct msg msg;
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+	session_add_twin(session, fd[0]);
+	for (uint32_t flags = WIRE_TYPE_COMMAND; flags <= WIRE_TYPE_REPLY; flags++) {
+		msg_init(&msg);
+		msg.header = (struct wire_header){ .id = 77, .command = ECHO, .flags = flags };
+		msg_add(&msg, dup(STDIN_FILENO));
+		dispatch_twin(&bench->dispatch, &msg);
+	}
+	transport_flush(&session->twin);
+	assert_int_equal(recv(fd[1], &header, sizeof(header), MSG_DONTWAIT), sizeof(header));
+	assert_int_equal(header.error, EINVAL);
+	assert_int_equal(recv(fd[1], &header, sizeof(header), MSG_DONTWAIT), -1);
+	expect_silence(bench);
+	close(fd[1]);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -260,6 +311,8 @@ int main(void)
 		CASE(only_the_first_command_negotiates),
 		CASE(a_failure_before_negotiation_ends_the_session),
 		CASE(lost_descriptors_fail_the_command),
+		CASE(a_deferred_reply_comes_when_it_is_given),
+		CASE(the_twin_socket_takes_no_commands),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,7 +31,7 @@ static int set_up(void **state)
 	if (call_open(&bench.call))
 		return -1;
 	dma_init(&bench.dma);
-	dma_attach(&bench.dma, &bench.call.session.limits);
+	dma_attach(&bench.dma, &bench.call.session);
 	bench.file = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	*state = &bench;
 	return ftruncate(bench.file, (off_t)4 * DMA_PAGE);
@@ -202,6 +202,141 @@ static void the_end_of_the_client_drops_all(void **state)
 	assert_true(released(bench));
 }
 
+static struct range told;
+static unsigned int quiet;
+static int moved;
+
+static void on_unmap(void *owner, struct range range)
+{
+	(void)owner;
+	told = range;
+}
+
+static void on_quiet(void *owner, struct range range)
+{
+	(void)owner;
+	(void)range;
+	quiet++;
+}
+
+static void on_moved(void *owner, struct dma_move *move, int result)
+{
+	(void)owner;
+	(void)move;
+	moved = result;
+}
+
+static const struct dma_ops ops = { on_unmap, on_quiet, on_moved };
+
+static int hold(struct bench *bench, struct dma_part *part, uint32_t access, enum dma_path path)
+{
+	part->access = access;
+	part->path = path;
+	return dma_hold(&bench->dma, part);
+}
+
+static void parts_end_where_mappings_end(void **state)
+{
+	struct bench *bench = *state;
+	struct dma_part part = { .address = 0x11ff0, .size = 0x100 };
+	uint8_t bytes[16] = "0123456789abcde";
+	struct dma_move move = { .part = &part, .bytes = bytes, .size = 16 };
+	char seen[16];
+
+	dma_set_owner(&bench->dma, &ops, NULL);
+	assert_int_equal(map(bench, 0x10000, 0x2000, true), 0);
+	assert_int_equal(map(bench, 0x12000, 0x1000, false), 0);
+	assert_int_equal(hold(bench, &part, WINDOW_WRITE, DMA_AUTO), 0);
+	assert_int_equal(part.size, 0x10);
+	move.address = part.address;
+	assert_int_equal(dma_move(&bench->dma, &move), 16);
+	assert_int_equal(pread(bench->file, seen, 16, 0x1ff0), 16);
+	assert_memory_equal(seen, bytes, 16);
+	dma_release(&bench->dma, &part);
+	dma_release(&bench->dma, &part);
+	part = (struct dma_part){ .address = 0x12ff0, .size = 0x100 };
+	assert_int_equal(hold(bench, &part, WINDOW_READ, DMA_DIRECT), -ENOTSUP);
+	assert_int_equal(hold(bench, &part, WINDOW_READ, DMA_AUTO), 0);
+	assert_null(part.host);
+	assert_int_equal(part.size, 0x10);
+	dma_release(&bench->dma, &part);
+	part = (struct dma_part){ .address = 0xfff0, .size = 0x100 };
+	assert_int_equal(hold(bench, &part, WINDOW_READ, DMA_AUTO), -ENOENT);
+	part = (struct dma_part){ .address = UINT64_MAX, .size = 2 };
+	assert_int_equal(hold(bench, &part, WINDOW_READ, DMA_AUTO), -ENOENT);
+	assert_null(bench->dma.parts);
+}
+
+static void parts_need_the_rights_of_the_mapping(void **state)
+{
+	struct bench *bench = *state;
+	struct dma_part part = { .address = 0x1000, .size = 1 };
+
+	dma_set_owner(&bench->dma, &ops, NULL);
+	for (uint32_t right = WINDOW_READ; right <= WINDOW_WRITE; right++) {
+		const struct wire_dma_map wire = { 32, right, 0, 0x1000, 0x1000 };
+
+		for (int with = 0; with < 2; with++) {
+			assert_int_equal(map_wire(bench, wire, with), 0);
+			assert_int_equal(hold(bench, &part, right ^ 3, DMA_AUTO), -EACCES);
+			assert_int_equal(hold(bench, &part, right, DMA_AUTO), 0);
+			dma_release(&bench->dma, &part);
+			assert_int_equal(unmap(bench, 0x1000, 0x1000), 0);
+		}
+	}
+}
+
+static void unmap_is_answered_when_the_last_part_goes(void **state)
+{
+	struct bench *bench = *state;
+	struct dma_part first = { .address = 0x10000, .size = 8 };
+	struct dma_part second = { .address = 0x10800, .size = 8 };
+	struct transport *out = &bench->call.session.transport;
+
+	dma_set_owner(&bench->dma, &ops, NULL);
+	quiet = 0;
+	assert_int_equal(map(bench, 0x10000, 0x1000, true), 0);
+	assert_int_equal(hold(bench, &first, WINDOW_READ, DMA_AUTO), 0);
+	assert_int_equal(hold(bench, &second, WINDOW_READ, DMA_AUTO), 0);
+	assert_int_equal(unmap(bench, 0x10000, 0x1000), 0);
+	assert_int_equal(told.first, 0x10000);
+	assert_true(bench->dma.unmapping);
+	assert_int_equal(quiet, 0);
+	assert_false(released(bench));
+	dma_release(&bench->dma, &first);
+	assert_true(bench->dma.unmapping);
+	assert_int_equal(hold(bench, &first, WINDOW_READ, DMA_AUTO), -ENOENT);
+	assert_int_equal(transport_queued(out), 0);
+	dma_release(&bench->dma, &second);
+	assert_false(bench->dma.unmapping);
+	assert_int_equal(quiet, 1);
+	assert_true(released(bench));
+	assert_int_equal(transport_queued(out), sizeof(struct wire_header) +
+						sizeof(struct wire_dma_unmap));
+}
+
+static void messages_hold_no_unmap_up(void **state)
+{
+	struct bench *bench = *state;
+	struct dma_part part = { .address = 0x10000, .size = 8 };
+	uint8_t bytes[8] = { 0 };
+	struct dma_move move = { .part = &part, .address = 0x10000, .bytes = bytes, .size = 8 };
+
+	dma_set_owner(&bench->dma, &ops, NULL);
+	moved = 0;
+	bench->call.session.phase = SESSION_NEGOTIATED;
+	assert_int_equal(map(bench, 0x10000, 0x1000, false), 0);
+	assert_int_equal(hold(bench, &part, WINDOW_READ, DMA_AUTO), 0);
+	assert_int_equal(dma_move(&bench->dma, &move), -EINPROGRESS);
+	assert_int_equal(unmap(bench, 0x10000, 0x1000), 0);
+	assert_false(bench->dma.unmapping);
+	/* No further message goes out, and the reply to the one that did is still matched. */
+	assert_int_equal(dma_move(&bench->dma, &move), -ENOENT);
+	session_expire(&bench->call.session, UINT64_MAX);
+	assert_int_equal(moved, -EIO);
+	dma_release(&bench->dma, &part);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -215,6 +350,10 @@ int main(void)
 		CASE(a_mapping_may_end_at_the_top),
 		CASE(the_quota_is_stateless),
 		CASE(the_end_of_the_client_drops_all),
+		CASE(parts_end_where_mappings_end),
+		CASE(parts_need_the_rights_of_the_mapping),
+		CASE(unmap_is_answered_when_the_last_part_goes),
+		CASE(messages_hold_no_unmap_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

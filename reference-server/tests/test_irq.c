@@ -230,6 +230,31 @@ static void a_masked_vector_is_pending_until_it_is_unmasked(void **state)
 	expect_counts(bench, 0, 0, 0, 0);
 }
 
+static void a_stopped_device_is_silent_until_it_runs(void **state)
+{
+	struct bench *bench = *state;
+
+	assert_int_equal(assign(bench, MSIX, 0, 4), 0);
+	assert_int_equal(act(bench, NONE | MASK, MSIX, 1, 1), 0);
+	irq_hold(&bench->irq, true);
+	for (uint32_t i = 0; i < 3; i++)
+		irq_raise(&bench->irq, MSIX, i);
+	irq_raise(&bench->irq, MSIX, 2);
+	expect_counts(bench, 0, 0, 0, 0);
+	assert_int_equal(irq_pending(&bench->irq, MSIX), 7);
+	/* The client may trigger, and unmasking does not fire. */
+	assert_int_equal(act(bench, NONE | TRIGGER, MSIX, 3, 1), 0);
+	assert_int_equal(act(bench, NONE | MASK, MSIX, 0, 1), 0);
+	assert_int_equal(act(bench, NONE | UNMASK, MSIX, 0, 1), 0);
+	expect_counts(bench, 0, 0, 0, 1);
+	irq_hold(&bench->irq, false);
+	expect_counts(bench, 1, 0, 1, 0);
+	assert_int_equal(act(bench, NONE | UNMASK, MSIX, 1, 1), 0);
+	expect_counts(bench, 0, 1, 0, 0);
+	assert_int_equal(irq_pending(&bench->irq, MSIX), 0);
+	assert_int_equal(irq_set_pending(&bench->irq, MSIX, 1u << IRQ_MAX_VECTORS), -EINVAL);
+}
+
 static void intx_masks_itself_and_tells(void **state)
 {
 	struct bench *bench = *state;
@@ -338,6 +363,7 @@ int main(void)
 		CASE(de_assigned_and_disabled_vectors_are_silent_and_closed),
 		CASE(refused_commands_change_nothing),
 		CASE(a_masked_vector_is_pending_until_it_is_unmasked),
+		CASE(a_stopped_device_is_silent_until_it_runs),
 		CASE(intx_masks_itself_and_tells),
 		CASE(noresize_wants_all_disabled_first),
 		CASE(an_unassigned_vector_forgets),

@@ -34,7 +34,13 @@ static const struct wire_sparse_area areas[2] = { { 4096, 4096 }, { 16384, 8192 
 
 #define RW (WIRE_REGION_FLAG_READ | WIRE_REGION_FLAG_WRITE)
 
-enum { PLAIN, SPARSE, READ_ONLY, WRITE_ONLY, EMPTY, TOP, REGIONS };
+enum { PLAIN, SPARSE, READ_ONLY, WRITE_ONLY, EMPTY, TOP, DOORS, REGIONS };
+
+static const struct wire_io_fd doors[3] = {
+	{ .offset = 0, .fd_index = 0 }, { .offset = 8, .fd_index = 0 },
+	{ .offset = 16, .fd_index = 1 },
+};
+static const int door_fds[2] = { STDIN_FILENO, STDOUT_FILENO };
 
 static const struct region regions[REGIONS] = {
 	[PLAIN] = { .size = sizeof(store), .flags = RW, .ops = &ops, .owner = store },
@@ -46,6 +52,8 @@ static const struct region regions[REGIONS] = {
 			 .owner = store },
 	[TOP] = { .size = UINT64_MAX, .flags = WIRE_REGION_FLAG_READ, .ops = &ops,
 		  .owner = store },
+	[DOORS] = { .size = sizeof(store), .flags = RW, .ops = &ops, .owner = store,
+		    .io = doors, .io_count = 3, .io_fds = door_fds },
 };
 
 struct bench {
@@ -237,6 +245,124 @@ static void what_the_owner_refuses_is_refused(void **state)
 	assert_int_equal(store[0], 0);
 }
 
+struct multi {
+	struct wire_write_multi multi;
+	struct wire_write_multi_entry entries[4];
+};
+
+/* The number of writes done, or -errno. */
+static int write_multi(struct bench *bench, uint64_t claimed, const struct multi *request,
+		       size_t size)
+{
+	struct multi message = *request;
+	struct wire_write_multi answer;
+	int error;
+
+	message.multi.wr_cnt = claimed;
+	error = call_handler(&bench->call, region_write_multi, &bench->table, &message, size);
+	if (error)
+		return error;
+	assert_int_equal(bench->call.size, sizeof(answer));
+	memcpy(&answer, bench->call.reply, sizeof(answer));
+	return (int)answer.wr_cnt;
+}
+
+#define MULTI_SIZE(count) \
+	(sizeof(struct wire_write_multi) + (count) * sizeof(struct wire_write_multi_entry))
+
+static void many_writes_happen_in_order(void **state)
+{
+	static const struct multi good = { .entries = {
+		{ 0, PLAIN, 8, "abcdefgh" }, { 2, PLAIN, 1, "X" },
+		{ sizeof(store), PLAIN, 0, "" }, { sizeof(store) - 3, WRITE_ONLY, 3, "end" },
+	} };
+	struct bench *bench = *state;
+
+	assert_int_equal(write_multi(bench, 4, &good, MULTI_SIZE(4)), -EOPNOTSUPP);
+	assert_int_equal(store[0], 0);
+	bench->call.session.limits.write_multiple = true;
+	assert_int_equal(write_multi(bench, 4, &good, MULTI_SIZE(4)), 4);
+	assert_memory_equal(store, "abXdefgh", 8);
+	assert_int_equal(store[8], 8);
+	assert_memory_equal(store + sizeof(store) - 3, "end", 3);
+	assert_int_equal(write_multi(bench, 0, &good, MULTI_SIZE(0)), 0);
+}
+
+static void the_first_write_that_fails_is_the_last(void **state)
+{
+	static const struct multi mixed = { .entries = {
+		{ 0, PLAIN, 1, "a" }, { 1, READ_ONLY, 1, "b" }, { 2, PLAIN, 1, "c" },
+	} };
+	struct bench *bench = *state;
+
+	bench->call.session.limits.write_multiple = true;
+	assert_int_equal(write_multi(bench, 3, &mixed, MULTI_SIZE(3)), 1);
+	assert_int_equal(store[0], 'a');
+	assert_int_equal(store[1], 1);
+	assert_int_equal(store[2], 2);
+	refusal = -EIO;
+	assert_int_equal(write_multi(bench, 3, &mixed, MULTI_SIZE(3)), 0);
+}
+
+static void writes_that_do_not_fit_are_not_begun(void **state)
+{
+	static const uint64_t claims[] = { 0, 2, UINT64_MAX, (UINT64_C(1) << 61) + 1 };
+	struct multi one = { .entries = { { 0, PLAIN, 1, "a" }, { 1, PLAIN, 9, "b" } } };
+	struct bench *bench = *state;
+
+	bench->call.session.limits.write_multiple = true;
+	for (size_t i = 0; i < sizeof(claims) / sizeof(claims[0]); i++)
+		assert_int_equal(write_multi(bench, claims[i], &one, MULTI_SIZE(1)), -EINVAL);
+	assert_int_equal(write_multi(bench, 1, &one, MULTI_SIZE(1) - 1), -EINVAL);
+	assert_int_equal(write_multi(bench, 1, &one, MULTI_SIZE(1) + 1), -EINVAL);
+	assert_int_equal(write_multi(bench, 2, &one, MULTI_SIZE(2)), -EINVAL);
+	one.entries[1].count = UINT32_MAX;
+	assert_int_equal(write_multi(bench, 2, &one, MULTI_SIZE(2)), -EINVAL);
+	assert_int_equal(store[0], 0);
+}
+
+static int io_fds(struct bench *bench, uint32_t index, uint32_t argsz,
+		  struct wire_region_io_fds *out)
+{
+	const struct wire_region_io_fds request = { .argsz = argsz, .flags = 9, .index = index };
+	int error = call_handler(&bench->call, region_get_io_fds, &bench->table, &request,
+				 sizeof(request));
+
+	if (!error)
+		memcpy(out, bench->call.reply, sizeof(*out));
+	return error;
+}
+
+static void io_fds_keep_to_the_limits_of_the_client(void **state)
+{
+	static const uint32_t counts[] = { 0, 2, 3, 3 }, fds[] = { 0, 1, 2, 2 };
+	struct bench *bench = *state;
+	struct wire_region_io_fds out = { 0 };
+
+	for (uint32_t limit = 0; limit < 4; limit++) {
+		bench->call.session.limits.client_max_msg_fds = limit;
+		assert_int_equal(io_fds(bench, DOORS, 4096, &out), 0);
+		assert_int_equal(out.flags, 0);
+		assert_int_equal(out.index, DOORS);
+		assert_int_equal(out.count, counts[limit]);
+		assert_int_equal(out.argsz, 16 + 40 * counts[limit]);
+		assert_int_equal(bench->call.size, out.argsz);
+		assert_int_equal(bench->call.fds, fds[limit]);
+		assert_memory_equal(bench->call.reply + 16, doors,
+				    counts[limit] * sizeof(doors[0]));
+	}
+	/* No entry comes without its neighbours, and no descriptor without its entry. */
+	assert_int_equal(io_fds(bench, DOORS, 16 + 3 * 40 - 1, &out), 0);
+	assert_int_equal(out.argsz, 16 + 3 * 40);
+	assert_int_equal(bench->call.size, 16);
+	assert_int_equal(bench->call.fds, 0);
+	assert_int_equal(io_fds(bench, DOORS, 15, &out), -EINVAL);
+	assert_int_equal(io_fds(bench, REGIONS, 4096, &out), -EINVAL);
+	assert_int_equal(io_fds(bench, PLAIN, 4096, &out), 0);
+	assert_int_equal(out.count, 0);
+	assert_int_equal(out.argsz, 16);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -250,6 +376,10 @@ int main(void)
 		CASE(accesses_outside_or_against_the_flags_are_refused),
 		CASE(the_data_has_to_be_count_bytes),
 		CASE(what_the_owner_refuses_is_refused),
+		CASE(many_writes_happen_in_order),
+		CASE(the_first_write_that_fails_is_the_last),
+		CASE(writes_that_do_not_fit_are_not_begun),
+		CASE(io_fds_keep_to_the_limits_of_the_client),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -194,7 +194,7 @@ static void the_reply_has_the_proposed_keys_only(void **state)
 	assert_int_equal(propose(call, 0, 1, empty), 0);
 	expect_reply(call, 1, "{\"capabilities\":{}}");
 	assert_int_equal(propose(call, 0, 1, some), 0);
-	expect_reply(call, 1, "{\"capabilities\":{\"pgsizes\":4096}}");
+	expect_reply(call, 1, "{\"capabilities\":{\"pgsizes\":4096,\"write_multiple\":true}}");
 	assert_int_equal(propose(call, 0, 1, all), 0);
 	expect_reply(call, 1, "{\"capabilities\":{\"max_msg_fds\":16,\"max_data_xfer_size\":65536,"
 		     "\"max_dma_maps\":100,\"pgsizes\":4096}}");
@@ -218,6 +218,25 @@ static void limits_that_are_not_announced_keep_their_defaults(void **state)
 	assert_int_equal(limits->max_dma_maps, 100);
 }
 
+static void the_twin_socket_comes_if_it_can(void **state)
+{
+	static const struct input asked = CAPS("\"twin_socket\":{\"supported\":true,"
+					       "\"fd_index\":3}");
+	static const struct input no_room = CAPS("\"max_msg_fds\":0,"
+						 "\"twin_socket\":{\"supported\":true}");
+	struct call *call = *state;
+
+	assert_int_equal(propose(call, 0, 1, no_room), 0);
+	expect_reply(call, 1, "{\"capabilities\":{\"max_msg_fds\":16}}");
+	assert_int_equal(call->fds, 0);
+	assert_false(call->session.twinned);
+	assert_int_equal(propose(call, 0, 1, asked), 0);
+	expect_reply(call, 1, "{\"capabilities\":{\"twin_socket\":{\"supported\":true,"
+		     "\"fd_index\":0}}}");
+	assert_int_equal(call->fds, 1);
+	assert_true(call->session.twinned);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -228,6 +247,7 @@ int main(void)
 		CASE(the_smaller_minor_version_is_taken),
 		CASE(another_major_version_is_refused),
 		CASE(the_reply_has_the_proposed_keys_only),
+		CASE(the_twin_socket_comes_if_it_can),
 		CASE(limits_that_are_not_announced_keep_their_defaults),
 	};
 

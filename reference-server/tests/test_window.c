@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -170,6 +172,54 @@ static void neighbours_never_merge(void **state)
 	close(fd);
 }
 
+static void passed_on(int number)
+{
+	(void)number;
+	_exit(77);
+}
+
+/* A SIGBUS of its own making goes to the handler that the process had before. */
+static int status_of_a_fault_outside(const volatile char *gone)
+{
+	int status;
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0)
+		_exit(*gone);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return status;
+}
+
+static void a_copy_survives_what_is_gone(void **state)
+{
+	static uint8_t from[3 * 4096], to[3 * 4096];
+	struct window window = { NULL };
+	int fd = memory(3 * PAGE);
+	int status;
+
+	(void)state;
+	signal(SIGBUS, passed_on);
+	memset(from, 'x', sizeof(from));
+	assert_int_equal(window_open(&window, fd, 0, 3 * PAGE, BOTH), 0);
+	assert_int_equal(window_copy(window.base, from, sizeof(from)), sizeof(from));
+	assert_int_equal(ftruncate(fd, (off_t)PAGE), 0);
+	for (size_t i = 0; i < 2; i++) {
+		uint8_t *place = (uint8_t *)window.base + 3;
+
+		assert_int_equal(window_copy(to, place, 9000), PAGE - 3);
+		assert_memory_equal(to, from, PAGE - 3);
+		assert_int_equal(window_copy(place, from + i, 4096), PAGE - 3);
+		assert_int_equal(window_copy(place + PAGE, from, 1), 0);
+		assert_int_equal(window_copy(place, from, 100), 100);
+	}
+	status = status_of_a_fault_outside((const volatile char *)window.base + PAGE);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 77);
+	window_close(&window, 3 * PAGE);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +229,7 @@ int main(void)
 		cmocka_unit_test(a_sealed_file_can_only_be_read),
 		cmocka_unit_test(what_is_no_file_is_refused),
 		cmocka_unit_test(neighbours_never_merge),
+		cmocka_unit_test(a_copy_survives_what_is_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

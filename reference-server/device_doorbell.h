@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * device_doorbell.h - the first page of BAR4, in which four places are doorbells.
+ *
+ * The page is memory. A write of exactly the offset, size and value of a doorbell is not stored:
+ * it adds 1 to the doorbell's counter, a 32-bit word of the page. The client may as well write
+ * the number of rings to the doorbell's eventfd (GET_REGION_IO_FDS), which has the same effect.
+ * The eventfds are read whenever somebody could see the difference: before each access to the
+ * page, before the state is saved, and when the client leaves. So what a client has rung before it
+ * sends a command has happened when that is executed.
+ *
+ * | doorbell | size       | value     | eventfd | counter |
+ * | 0x800    | 4          | any       | 0       | 0x840   |
+ * | 0x808    | 2          | any       | 0       | 0x840   |
+ * | 0x810    | 4          | 0x5a      | 1       | 0x844   |
+ * | 0x818    | up to 8    | any       | 2       | 0x848   |
+ *
+ * The eventfds belong to one client; the next one, and its device, have others.
+ */
+#ifndef DEVICE_DOORBELL_H
+#define DEVICE_DOORBELL_H
+
+#include "device_memory.h"
+
+#define DEVICE_DOORBELLS 4
+#define DEVICE_DOORBELL_FDS 3
+#define DEVICE_DOORBELL_COUNTERS 0x840u
+#define DEVICE_DOORBELL_MATCH 0x5au
+
+struct device_doorbell {
+	struct device_memory *memory;	/* of BAR4 */
+	int fd[DEVICE_DOORBELL_FDS];	/* all or none; -1 */
+};
+
+/* The doorbells as GET_REGION_IO_FDS describes them, DEVICE_DOORBELLS of them. */
+extern const struct wire_io_fd device_doorbell_io[DEVICE_DOORBELLS];
+
+/* Accesses to BAR4, doorbells included; the owner is a struct device_doorbell. */
+extern const struct region_ops device_doorbell_ops;
+
+/* Doorbells in `memory`, which stays the caller's, without eventfds. */
+void device_doorbell_init(struct device_doorbell *doorbell, struct device_memory *memory);
+
+/* A client has come: 0, or -errno and it gets no eventfds, which is no harm. */
+int device_doorbell_attach(struct device_doorbell *doorbell);
+
+/* The client is gone, perhaps with its eventfds: its last rings are counted. */
+void device_doorbell_detach(struct device_doorbell *doorbell);
+
+/* Reads the eventfds and counts what they were rung. */
+void device_doorbell_poll(struct device_doorbell *doorbell);
+
+/* Forgets what was rung and not counted yet (reset). */
+void device_doorbell_drop(struct device_doorbell *doorbell);
+
+#endif

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* device_slot.c - see device_slot.h. */
+#include "device_slot.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "clock.h"
+#include "crc.h"
+#include "device_slot_chunk.h"
+#include "fault.h"
+
+/* Steps in one go: a chunk takes five, so that a slot moves a few hundred KiB in its turn. */
+#define SLOT_STEPS 256
+
+/* Fields of CMD. */
+#define CMD_OP 0xfu
+#define CMD_IRQ (1u << 7)
+#define CMD_ARMED (1u << 10)
+/* May request pages, PASID valid, translate only, reserved, PASID: not there. */
+#define CMD_REFUSED (1u << 6 | 1u << 8 | 1u << 9 | 1u << 11 | 0xfffff000u)
+
+/* Fields of CTL: hold points by bit, policy, vector. */
+enum slot_hold {
+	HOLD_PRE,
+	HOLD_POST,
+	HOLD_MID,
+	HOLD_END,
+	HOLD_RETIRED,
+};
+#define CTL_DRAIN (1u << 8)
+#define CTL_VECTOR(ctl) ((ctl) >> 16 & 7)
+
+static void slot_event(struct device_slot *slot, enum device_event event, uint64_t arg)
+{
+	device_events_add(&slot->env->events, event, slot->number, arg);
+}
+
+static uint32_t slot_ctl(const struct device_slot *slot)
+{
+	return slot->reg[SLOT_CTL / 4];
+}
+
+void device_slot_init(struct device_slot *slot, struct device_slot_env *env, uint32_t number)
+{
+	memset(slot, 0, sizeof(*slot));
+	slot->env = env;
+	slot->number = number;
+}
+
+bool device_slot_is_live(const struct device_slot *slot)
+{
+	return slot->state != SLOT_IDLE && slot->state < SLOT_DONE;
+}
+
+uint32_t device_slot_status(const struct device_slot *slot)
+{
+	uint32_t hold = slot->state == SLOT_HELD ? slot->hold : 0;
+
+	return slot->error << 16 | hold << 8 | slot->state;
+}
+
+/* Releases what is held; nothing is on its way any more. */
+static void slot_release(struct device_slot *slot)
+{
+	dma_cancel(slot->env->dma, &slot->move);
+	if (slot->source.held || slot->sink.held)
+		slot_event(slot, DEVICE_EVENT_RETIRE, slot->moved);
+	dma_release(slot->env->dma, &slot->source);
+	dma_release(slot->env->dma, &slot->sink);
+}
+
+static void slot_finish(struct device_slot *slot, enum device_slot_state state, int error)
+{
+	static const enum device_counter counters[] = {
+		[SLOT_DONE] = COUNTER_DONE,
+		[SLOT_FAULT] = COUNTER_FAULTED,
+		[SLOT_ABORTED] = COUNTER_ABORTED,
+	};
+
+	slot->state = state;
+	slot->error = (uint32_t)-error;
+	slot->unsent = false;
+	slot->armed = false;
+	slot->draining = false;
+	slot->env->counters[counters[state]]++;
+	slot_release(slot);
+	slot_event(slot, DEVICE_EVENT_REPORT, device_slot_status(slot));
+}
+
+static void slot_interrupt(struct device_slot *slot)
+{
+	uint32_t vector = CTL_VECTOR(slot_ctl(slot));
+
+	if (!(device_slot_job(slot, SLOT_CMD) & CMD_IRQ))
+		return;
+	slot_event(slot, DEVICE_EVENT_IRQ, vector);
+	irq_raise(slot->env->irq, WIRE_IRQ_INDEX_MSIX, vector);
+}
+
+static void slot_last(struct device_slot *slot)
+{
+	if (slot->moved)
+		slot_event(slot, DEVICE_EVENT_LAST, slot->moved);
+}
+
+static void slot_fail(struct device_slot *slot, int error, uint64_t address)
+{
+	slot->fault_address = address;
+	slot_last(slot);
+	slot_finish(slot, SLOT_FAULT, error);
+	slot_interrupt(slot);
+}
+
+void device_slot_abort(struct device_slot *slot, bool silently)
+{
+	if (!device_slot_is_live(slot))
+		return;
+	if (slot->phase < PHASE_END)
+		slot_last(slot);
+	slot_finish(slot, SLOT_ABORTED, -ECANCELED);
+	if (!silently)
+		slot_interrupt(slot);
+}
+
+/* Whether the operation stops here. Each point counts once in an operation. */
+static bool slot_holds(struct device_slot *slot, enum slot_hold point)
+{
+	uint32_t bit = 1u << point;
+
+	if (slot->passed & bit)
+		return false;
+	slot->passed |= bit;
+	if (!(slot_ctl(slot) & bit) || slot->unheld)
+		return false;
+	if (slot->draining && clock_now() >= slot->drain_at && point != HOLD_RETIRED)
+		return false;
+	slot->state = SLOT_HELD;
+	slot->hold = point;
+	return true;
+}
+
+static void slot_pre(struct device_slot *slot)
+{
+	uint32_t cmd = device_slot_job(slot, SLOT_CMD);
+
+	if (cmd & CMD_REFUSED || (cmd & CMD_OP) >= OPS || device_slot_path(slot) > DMA_MESSAGES)
+		slot_fail(slot, -ENOTSUP, 0);
+	else if (!slot_holds(slot, HOLD_PRE))
+		slot->phase = PHASE_PARTS;
+}
+
+/* Whether there is another iteration, and then the operation is at its start. */
+static bool slot_next_iteration(struct device_slot *slot)
+{
+	uint32_t count = device_slot_job(slot, SLOT_COUNT);
+
+	if (slot->iteration + 1 >= (count ? count : 1))
+		return false;
+	slot->iteration++;
+	slot->offset = 0;
+	return true;
+}
+
+static void slot_parts(struct device_slot *slot)
+{
+	uint32_t length = device_slot_op(slot) == OP_NOP ? 0 : device_slot_job(slot, SLOT_LEN);
+	uint64_t address;
+	int error;
+
+	if (slot->offset == length && (!length || !slot_next_iteration(slot))) {
+		slot_last(slot);
+		slot->phase = PHASE_END;
+		return;
+	}
+	error = device_slot_reach(slot, &address);
+	if (error)
+		slot_fail(slot, error, address);
+	else if (slot->draining && device_slot_needs_client(slot))
+		device_slot_abort(slot, false);
+	else if (!slot_holds(slot, HOLD_POST))
+		slot->phase = PHASE_FETCH;
+}
+
+/* A half of a chunk is done, waits for a message, or cannot be done. */
+static void slot_half(struct device_slot *slot, int error)
+{
+	if (error == -EINPROGRESS)
+		return;
+	if (error)
+		slot_fail(slot, error, slot->move.address);
+	else
+		slot->phase = slot->phase == PHASE_FETCH ? PHASE_STORE : PHASE_COUNT;
+}
+
+void device_slot_moved(struct device_slot *slot, int result)
+{
+	slot->state = SLOT_RUN;
+	slot_half(slot, device_slot_arrived(slot, result));
+}
+
+static void slot_fetch(struct device_slot *slot)
+{
+	if (device_slot_op(slot) == OP_TOUCH) {
+		device_slot_skip(slot);
+		slot->phase = PHASE_PARTS;
+		return;
+	}
+	if (slot->moved == 0 && !slot->unsent)
+		slot_event(slot, DEVICE_EVENT_FIRST, 0);
+	slot_half(slot, device_slot_chunk_fetch(slot));
+}
+
+static void slot_count(struct device_slot *slot)
+{
+	slot->csum = crc_add(slot->csum, slot->bytes, slot->chunk);
+	slot->moved += slot->chunk;
+	slot->offset += slot->chunk;
+	slot->last_seq = slot->env->events.head;
+	if (slot->trouble)
+		slot_fail(slot, slot->trouble, slot->fault_address);
+	else
+		slot->phase = PHASE_MID;
+}
+
+static void slot_step(struct device_slot *slot)
+{
+	switch (slot->phase) {
+	case PHASE_PRE:
+		slot_pre(slot);
+		break;
+	case PHASE_PARTS:
+		slot_parts(slot);
+		break;
+	case PHASE_FETCH:
+		slot_fetch(slot);
+		break;
+	case PHASE_STORE:
+		slot_half(slot, device_slot_chunk_store(slot));
+		break;
+	case PHASE_COUNT:
+		slot_count(slot);
+		break;
+	case PHASE_MID:
+		if (slot->moved != device_slot_job(slot, SLOT_MID) || !slot_holds(slot, HOLD_MID))
+			slot->phase = PHASE_PARTS;
+		break;
+	case PHASE_END:
+		if (slot_holds(slot, HOLD_END))
+			break;
+		slot_release(slot);
+		slot->phase = PHASE_RETIRED;
+		break;
+	case PHASE_RETIRED:
+		if (slot_holds(slot, HOLD_RETIRED))
+			break;
+		slot_finish(slot, SLOT_DONE, 0);
+		slot_interrupt(slot);
+		break;
+	}
+}
+
+void device_slot_run(struct device_slot *slot)
+{
+	if (slot->unsent)
+		slot->state = SLOT_RUN;
+	if (slot->draining && slot->state == SLOT_HELD && slot->hold != HOLD_RETIRED &&
+	    clock_now() >= slot->drain_at)
+		slot->state = SLOT_RUN;
+	for (int i = 0; i < SLOT_STEPS && slot->state == SLOT_RUN; i++)
+		slot_step(slot);
+}
+
+void device_slot_begin(struct device_slot *slot)
+{
+	if (slot->state != SLOT_QUEUED || slot->armed)
+		return;
+	slot->state = SLOT_RUN;
+	slot->phase = PHASE_PRE;
+	slot->env->counters[COUNTER_STARTED]++;
+	slot_event(slot, DEVICE_EVENT_START, device_slot_job(slot, SLOT_CMD));
+}
+
+void device_slot_go(struct device_slot *slot)
+{
+	slot->armed = false;
+}
+
+/* A new operation, unless one is there. */
+static void slot_command(struct device_slot *slot, uint32_t value)
+{
+	if (device_slot_is_live(slot))
+		return;
+	slot->reg[SLOT_CMD / 4] = value;
+	memcpy(slot->job, slot->reg, sizeof(slot->job));
+	slot->state = SLOT_QUEUED;
+	slot->armed = value & CMD_ARMED;
+	slot->error = 0;
+	slot->moved = 0;
+	slot->csum = CRC_START;
+	slot->fault_address = 0;
+	slot->last_seq = 0;
+	slot->passed = 0;
+	slot->unheld = false;
+	slot->iteration = 0;
+	slot->offset = 0;
+	slot->trouble = 0;
+}
+
+void device_slot_step(struct device_slot *slot, uint32_t code)
+{
+	if (!device_slot_is_live(slot))
+		return;
+	if (code == STEP_ABORT)
+		device_slot_abort(slot, false);
+	if (code == STEP_END)
+		slot->unheld = true;
+	if (slot->state == SLOT_HELD && (code == STEP_NEXT || code == STEP_END))
+		slot->state = SLOT_RUN;
+}
+
+uint32_t device_slot_load(const struct device_slot *slot, uint32_t offset)
+{
+	switch (offset) {
+	case SLOT_CMD:
+	case SLOT_STEP:
+		return 0;
+	case SLOT_STATE:
+		return device_slot_status(slot);
+	case SLOT_MOVED:
+		return (uint32_t)slot->moved;
+	case SLOT_CSUM:
+		return slot->csum;
+	default:
+		return slot->reg[offset / 4];
+	}
+}
+
+void device_slot_store(struct device_slot *slot, uint32_t offset, uint32_t value)
+{
+	if (offset == SLOT_CMD)
+		slot_command(slot, value);
+	else if (offset == SLOT_STEP)
+		device_slot_step(slot, value);
+	else if (offset < SLOT_STATE)
+		slot->reg[offset / 4] = value;
+}
+
+uint32_t device_slot_fault_view(const struct device_slot *slot, uint32_t offset)
+{
+	switch (offset) {
+	case FAULT_VIEW_ADDRESS:
+		return (uint32_t)slot->fault_address;
+	case FAULT_VIEW_ADDRESS + 4:
+		return (uint32_t)(slot->fault_address >> 32);
+	case FAULT_VIEW_LASTSEQ:
+		return (uint32_t)slot->last_seq;
+	case FAULT_VIEW_LASTSEQ + 4:
+		return (uint32_t)(slot->last_seq >> 32);
+	default:
+		return 0;
+	}
+}
+
+static bool slot_uses(const struct dma_part *part, struct range range)
+{
+	struct range held;
+
+	return part->held && range_make(part->address, part->size, &held) == 0 &&
+	       range_overlaps(held, range);
+}
+
+void device_slot_unmap(struct device_slot *slot, struct range range)
+{
+	if (!device_slot_is_live(slot) ||
+	    (!slot_uses(&slot->source, range) && !slot_uses(&slot->sink, range)))
+		return;
+	if (device_slot_needs_client(slot) && fault_on(FAULT_unmap_waits_for_the_client))
+		return;
+	if (!(slot_ctl(slot) & CTL_DRAIN) || device_slot_needs_client(slot)) {
+		device_slot_abort(slot, false);
+		return;
+	}
+	slot->draining = true;
+	slot->drain_at = clock_now() + slot->env->drain_ms;
+}
+
+void device_slot_quiet(struct device_slot *slot)
+{
+	slot->draining = false;
+}

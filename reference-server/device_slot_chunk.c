@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* device_slot_chunk.c - see device_slot_chunk.h. */
+#include "device_slot_chunk.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define CHUNK_PATTERN_STEP 0x9du
+
+/* Which sides of an operation are memory of the client. */
+static const struct chunk_sides {
+	bool source;
+	bool sink;
+} chunk_sides[OPS] = {
+	[OP_NOP] = { false, false },
+	[OP_READ] = { true, false },
+	[OP_WRITE] = { false, true },
+	[OP_COPY] = { true, true },
+	[OP_TOUCH] = { true, false },
+	[OP_FILL] = { false, true },
+	[OP_CHECK] = { true, false },
+};
+
+uint32_t device_slot_job(const struct device_slot *slot, enum device_slot_register offset)
+{
+	return slot->job[offset / 4];
+}
+
+static uint64_t chunk_job64(const struct device_slot *slot, enum device_slot_register offset)
+{
+	return (uint64_t)slot->job[offset / 4 + 1] << 32 | slot->job[offset / 4];
+}
+
+enum device_slot_operation device_slot_op(const struct device_slot *slot)
+{
+	return (enum device_slot_operation)(device_slot_job(slot, SLOT_CMD) & 0xf);
+}
+
+uint32_t device_slot_path(const struct device_slot *slot)
+{
+	return device_slot_job(slot, SLOT_CMD) >> 4 & 3;
+}
+
+/* Where a side of this iteration is at; -ENOENT behind the end of the address space. */
+static int chunk_address(const struct device_slot *slot, enum device_slot_register side,
+			uint64_t *out)
+{
+	uint64_t stride = device_slot_job(slot, SLOT_STRIDE);
+	uint64_t skip = slot->iteration * stride + slot->offset;
+
+	return __builtin_add_overflow(chunk_job64(slot, side), skip, out) ? -ENOENT : 0;
+}
+
+/* What is left of a held part, from an address on; 0 if the address is not in it. */
+static uint64_t chunk_left(const struct dma_part *part, uint64_t address)
+{
+	if (!part->held || address < part->address || address - part->address >= part->size)
+		return 0;
+	return part->size - (address - part->address);
+}
+
+/* Sees to it that the memory of one side is held, from where the operation is. */
+static int chunk_hold(struct device_slot *slot, struct dma_part *part,
+		      enum device_slot_register side, uint64_t *address)
+{
+	int error = chunk_address(slot, side, address);
+
+	if (!error && chunk_left(part, *address))
+		return 0;
+	dma_release(slot->env->dma, part);
+	if (error)
+		return error;
+	part->address = *address;
+	part->size = device_slot_job(slot, SLOT_LEN) - slot->offset;
+	part->access = side == SLOT_SRC ? WINDOW_READ : WINDOW_WRITE;
+	part->path = (enum dma_path)device_slot_path(slot);
+	device_events_add(&slot->env->events, DEVICE_EVENT_REF, slot->number, *address);
+	error = dma_hold(slot->env->dma, part);
+	if (!error)
+		device_events_add(&slot->env->events, DEVICE_EVENT_XLAT, slot->number, part->size);
+	return error;
+}
+
+int device_slot_reach(struct device_slot *slot, uint64_t *address)
+{
+	const struct chunk_sides *sides = &chunk_sides[device_slot_op(slot)];
+	int error = 0;
+
+	if (sides->source)
+		error = chunk_hold(slot, &slot->source, SLOT_SRC, address);
+	if (!error && sides->sink)
+		error = chunk_hold(slot, &slot->sink, SLOT_DST, address);
+	return error;
+}
+
+bool device_slot_needs_client(const struct device_slot *slot)
+{
+	return (slot->source.held && !slot->source.host) || (slot->sink.held && !slot->sink.host);
+}
+
+/* A side's part bounds the chunk. */
+static uint64_t chunk_bound(const struct device_slot *slot, const struct dma_part *part,
+			   enum device_slot_register side, uint64_t size)
+{
+	uint64_t address, left;
+	uint32_t limit = dma_limit(slot->env->dma, part);
+
+	chunk_address(slot, side, &address);
+	left = chunk_left(part, address);
+	size = left < size ? left : size;
+	return limit < size ? limit : size;
+}
+
+/* The place of the next byte in the device's buffer, which is used in the round. */
+static uint32_t chunk_buffer_at(const struct device_slot *slot)
+{
+	return (uint32_t)((device_slot_job(slot, SLOT_BUF) + slot->moved) % DEVICE_BUFFER_SIZE);
+}
+
+static uint32_t chunk_size(const struct device_slot *slot)
+{
+	const struct chunk_sides *sides = &chunk_sides[device_slot_op(slot)];
+	uint64_t size = device_slot_job(slot, SLOT_LEN) - slot->offset;
+	uint64_t mid = device_slot_job(slot, SLOT_MID);
+
+	if (size > DMA_CHUNK)
+		size = DMA_CHUNK;
+	if (sides->source)
+		size = chunk_bound(slot, &slot->source, SLOT_SRC, size);
+	if (sides->sink)
+		size = chunk_bound(slot, &slot->sink, SLOT_DST, size);
+	if (mid > slot->moved && size > mid - slot->moved)
+		size = mid - slot->moved;
+	if (size > DEVICE_BUFFER_SIZE - chunk_buffer_at(slot))
+		size = DEVICE_BUFFER_SIZE - chunk_buffer_at(slot);
+	return (uint32_t)size;
+}
+
+static uint8_t chunk_pattern(const struct device_slot *slot, uint32_t index)
+{
+	uint64_t step = (slot->moved + index) * CHUNK_PATTERN_STEP;
+
+	return (uint8_t)(device_slot_job(slot, SLOT_PAT) + step);
+}
+
+/* Less of the chunk can be moved than was meant, and then the operation fails. */
+static void chunk_cut(struct device_slot *slot, uint32_t chunk, int error)
+{
+	slot->chunk = chunk;
+	slot->trouble = error;
+	slot->fault_address = slot->move.address + chunk;
+}
+
+int device_slot_arrived(struct device_slot *slot, int result)
+{
+	if (result < 0)
+		return result;
+	if ((uint32_t)result < slot->chunk)
+		chunk_cut(slot, (uint32_t)result, -EFAULT);
+	return 0;
+}
+
+static int chunk_move(struct device_slot *slot, const struct dma_part *part,
+		      enum device_slot_register side)
+{
+	int result;
+
+	slot->move.part = part;
+	slot->move.bytes = slot->bytes;
+	slot->move.size = slot->chunk;
+	chunk_address(slot, side, &slot->move.address);
+	result = dma_move(slot->env->dma, &slot->move);
+	slot->unsent = result == -EAGAIN;
+	if (result == -EINPROGRESS || result == -EAGAIN) {
+		slot->state = SLOT_WAIT_MSG;
+		return -EINPROGRESS;
+	}
+	return device_slot_arrived(slot, result);
+}
+
+void device_slot_skip(struct device_slot *slot)
+{
+	uint64_t address;
+
+	chunk_address(slot, SLOT_SRC, &address);
+	slot->offset += chunk_left(&slot->source, address);
+}
+
+int device_slot_chunk_fetch(struct device_slot *slot)
+{
+	slot->chunk = chunk_size(slot);
+	switch (device_slot_op(slot)) {
+	case OP_READ:
+	case OP_COPY:
+	case OP_CHECK:
+		return chunk_move(slot, &slot->source, SLOT_SRC);
+	case OP_WRITE:
+		memcpy(slot->bytes, slot->env->buffer + chunk_buffer_at(slot), slot->chunk);
+		return 0;
+	case OP_FILL:
+		for (uint32_t i = 0; i < slot->chunk; i++)
+			slot->bytes[i] = chunk_pattern(slot, i);
+		return 0;
+	case OP_NOP:
+	case OP_TOUCH:
+	case OPS:
+		break;
+	}
+	return 0;
+}
+
+int device_slot_chunk_store(struct device_slot *slot)
+{
+	switch (device_slot_op(slot)) {
+	case OP_WRITE:
+	case OP_COPY:
+	case OP_FILL:
+		return chunk_move(slot, &slot->sink, SLOT_DST);
+	case OP_READ:
+		memcpy(slot->env->buffer + chunk_buffer_at(slot), slot->bytes, slot->chunk);
+		return 0;
+	case OP_CHECK:
+		for (uint32_t i = 0; i < slot->chunk; i++) {
+			if (slot->bytes[i] != chunk_pattern(slot, i))
+				chunk_cut(slot, i, -EILSEQ);
+		}
+		return 0;
+	case OP_NOP:
+	case OP_TOUCH:
+	case OPS:
+		break;
+	}
+	return 0;
+}
