@@ -345,7 +345,7 @@ class Target:
         for _ in range(WARM_UPS):
             with self.negotiate() as connection:
                 connection.barrier()
-                # When its end comes back, the server has let go of this session.
+                # When its end comes back, the server has let go of the connection.
                 connection.shutdown_write()
                 with suppress(Failure):
                     connection.expect_close(timeout=long() / 5)
