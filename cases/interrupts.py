@@ -7,7 +7,7 @@ of them, from the first on, a case may have assigned at the same time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
@@ -193,3 +193,20 @@ def expect_released(probes: Sequence[Probe]) -> None:
     for number, probe in enumerate(probes):
         if not probe.released():
             raise Failure("effect", f"the server holds descriptor {number} of those it was passed")
+
+
+def assert_told_by_eventfds(
+    session: Connection, device: Device, fds: Fds, reset: Callable[[Connection], Any]
+) -> None:
+    """An eventfd from before a reset works or is silent, and one from after it works (M2)."""
+    index = device.irq_with().index
+    old, new = fds.eventfds(2)
+    session.call("DEVICE_SET_IRQS", [old], flags=ASSIGN, index=index, count=1)
+    reset(session)
+    session.outcome("DEVICE_SET_IRQS", flags=TRIGGER, index=index, count=1)
+    session.barrier()
+    assert old.count() in (0, 1)
+    session.call("DEVICE_SET_IRQS", [new], flags=ASSIGN, index=index, count=1)
+    session.call("DEVICE_SET_IRQS", flags=TRIGGER, index=index, count=1)
+    assert new.wait() == 1
+    assert old.count() == 0

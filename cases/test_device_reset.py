@@ -9,13 +9,12 @@ import sys
 
 import pytest
 
+from interrupts import ASSIGN, TRIGGER, assert_told_by_eventfds
 from regions import CONFIG, WORD, all_described, read, write
 from vuc import covers, message, needs, reading
 
 ADDRESS = 0x100000
 SIZE = 0x10000
-TRIGGER = "DATA_NONE|ACTION_TRIGGER"
-ASSIGN = "DATA_EVENTFD|ACTION_TRIGGER"
 # Region, offset and other value of what the test device has as 0 at first.
 RESETTABLE = {
     "command": (CONFIG, 0x04, 0x0006),
@@ -144,17 +143,7 @@ def test_mapping_survives_a_reset(session, fds):
 @covers("RST-DEV-003")
 @needs("reset", "irq1")
 def test_eventfd_works_or_is_silent_after_a_reset(session, device, fds):
-    index = device.irq_with().index
-    old, new = fds.eventfds(2)
-    session.call("DEVICE_SET_IRQS", [old], flags=ASSIGN, index=index, count=1)
-    session.call("DEVICE_RESET")
-    session.outcome("DEVICE_SET_IRQS", flags=TRIGGER, index=index, count=1)
-    session.barrier()
-    assert old.count() in (0, 1)
-    session.call("DEVICE_SET_IRQS", [new], flags=ASSIGN, index=index, count=1)
-    session.call("DEVICE_SET_IRQS", flags=TRIGGER, index=index, count=1)
-    assert new.wait() == 1
-    assert old.count() == 0
+    assert_told_by_eventfds(session, device, fds, lambda client: client.call("DEVICE_RESET"))
 
 
 @covers("RST-DEV-003")

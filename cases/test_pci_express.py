@@ -3,6 +3,7 @@
 
 import pytest
 
+from interrupts import assert_told_by_eventfds
 from pci import (
     BAR, BARS, COMMAND, DEVICE_CONTROL, DWORD, EXPRESS, FLR, MASTER, MEMORY, MSI, MSIX, Window,
     by_width, capabilities, capability, extended, image, kept, number, ones, put,
@@ -19,8 +20,6 @@ TAGS, TAGS_SUPPORT = 1 << 8, 1 << 5
 PHANTOM, PHANTOM_SUPPORT = 1 << 9, 3 << 3
 CACHE_LINE = 0x0C
 ADDRESS, SIZE = 0x100000, 0x10000
-ASSIGN = "DATA_EVENTFD|ACTION_TRIGGER"
-TRIGGER = "DATA_NONE|ACTION_TRIGGER"
 USED = MEMORY | MASTER
 
 
@@ -172,17 +171,7 @@ def test_mapping_is_kept_or_gone_after_function_level_reset(session, fds):
 @covers("PCI-FLR-005")
 @needs("pci_config", "flr", "irq1")
 def test_eventfd_works_or_is_silent_after_function_level_reset(session, device, fds):
-    index = device.irq_with().index
-    old, new = fds.eventfds(2)
-    session.call("DEVICE_SET_IRQS", [old], flags=ASSIGN, index=index, count=1)
-    _reset(session)
-    session.outcome("DEVICE_SET_IRQS", flags=TRIGGER, index=index, count=1)
-    session.barrier()
-    assert old.count() in (0, 1)
-    session.call("DEVICE_SET_IRQS", [new], flags=ASSIGN, index=index, count=1)
-    session.call("DEVICE_SET_IRQS", flags=TRIGGER, index=index, count=1)
-    assert new.wait() == 1
-    assert old.count() == 0
+    assert_told_by_eventfds(session, device, fds, _reset)
 
 
 @covers("PCI-FLR-006")
