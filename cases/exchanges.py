@@ -7,6 +7,7 @@ a message has been answered once, and that the server's memory stays as it is.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -110,3 +111,13 @@ def indexes_past_the_end(device: Device) -> list[Message]:
         message("DEVICE_GET_REGION_INFO", index=device.info.num_regions),
         message("DEVICE_GET_IRQ_INFO", index=device.info.num_irqs),
     ]
+
+
+def assert_sigterm_ends(target: Target) -> None:
+    """SIGTERM ends the program, by itself or by the signal (PROG-RUN-004)."""
+    target.signal(signal.SIGTERM)
+    state = target.wait_exit()
+    assert state is not None, "the program runs on"
+    assert not state.sanitizer, target.log()
+    well = {("exited", 0), ("killed", signal.SIGTERM), ("exited", 128 + signal.SIGTERM)}
+    assert (state.phase, state.status) in well, state.text()

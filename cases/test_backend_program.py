@@ -4,12 +4,13 @@
 import json
 import os
 import shutil
-import signal
 import socket
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from exchanges import assert_sigterm_ends
+
 from vuc import Failure, covers, message, needs, unknown
 from vuc.session import Connection
 
@@ -220,12 +221,7 @@ def test_sigterm_ends_the_program(private_target, moment):
     target = private_target()
     target.start()
     connection = at_the_moment(target, moment)
-    target.signal(signal.SIGTERM)
-    state = target.wait_exit()
-    assert state is not None, "the program runs on"
-    assert not state.sanitizer, target.log()
-    well = {("exited", 0), ("killed", signal.SIGTERM), ("exited", 128 + signal.SIGTERM)}
-    assert (state.phase, state.status) in well, state.text()
+    assert_sigterm_ends(target)
     if connection is not None:
         with connection:
             while connection.arrives() and ended(connection) is None:

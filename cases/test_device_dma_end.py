@@ -6,7 +6,6 @@ memory is filled anew and the operation let go: what it still does shows in the 
 command for what is not mapped any more.
 """
 
-import signal
 from errno import EFAULT
 
 import pytest
@@ -14,6 +13,7 @@ from dma import (
     FAILED, TWIN_OFFER, Guest, Range, each_direction, each_way, guest_of, memory_for,
     on_each_socket,
 )
+from exchanges import assert_sigterm_ends
 from mapping import BASE, PAGE, RW, SIZE, assert_nothing_mapped, eventually
 
 from vuc import Failure, covers, needs
@@ -465,12 +465,7 @@ def test_reset_while_a_command_waits_is_answered_and_the_answer_does_no_harm(con
 
 def terminated(target, session):
     """SIGTERM ends the program, and with it the session."""
-    target.signal(signal.SIGTERM)
-    state = target.wait_exit()
-    assert state is not None, "the program runs on"
-    assert not state.sanitizer, target.log()
-    well = {("exited", 0), ("killed", signal.SIGTERM), ("exited", 128 + signal.SIGTERM)}
-    assert (state.phase, state.status) in well, state.text()
+    assert_sigterm_ends(target)
     with pytest.raises(Failure) as ended:
         while session.receive() is not None:
             continue
