@@ -98,6 +98,7 @@ def flat_memory(target: Target) -> Iterator[None]:
     """What happens inside must not make the server's memory grow; unknown without a process."""
     before = target.resources()
     yield
+    target.rest()
     after = target.resources()
     if before and after:
         grown = (after.rss_anon_kib + after.rss_shmem_kib

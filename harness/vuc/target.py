@@ -337,6 +337,19 @@ class Target:
             return None
         return Resources(**{name: getattr(row, name) for name, _ in row._fields_})
 
+    def rest(self, timeout: float | None = None) -> bool:
+        """Wait until it has nothing more to do: all its threads sleep, in two looks between which
+        they used no CPU time. False where that cannot be seen, or is not so until the timeout."""
+        left, seen = milliseconds(timeout), None
+        while left > 0 and self.resources() is not None:
+            now = _asleep(self.state.pid)
+            if now is not None and now == seen:
+                return True
+            seen = now
+            self._pause()
+            left -= POLL_MS
+        return False
+
     def take_baseline(self) -> Resources | None:
         """Run some short sessions and remember what it holds without any; None for a server
         that does not outlive a session, or that nobody can look at."""
@@ -399,6 +412,20 @@ class Target:
             poll.poll(POLL_MS)
         finally:
             os.close(number)
+
+
+def _asleep(pid: int) -> list[list[str]] | None:
+    """The CPU time of each thread when all of them sleep, else None (proc_pid_stat(5))."""
+    times = []
+    for path in Path(f"/proc/{pid}/task").glob("*/stat"):
+        try:
+            state, *fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        if state != "S":
+            return None
+        times.append([path.parent.name, *fields[10:12]])
+    return sorted(times) or None
 
 
 def _counts(resources: Resources) -> tuple[int, ...]:
