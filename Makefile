@@ -14,10 +14,12 @@ TARGET ?= $(if $(SERVER)$(SOCKET),,cases/targets/reference.toml)
 SHELL := bash
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all conformance everything units test peers lint format clean help setup FORCE
+.PHONY: all install conformance coverage mutation caught everything units test peers report lint
+.PHONY: format clean help setup FORCE
 MAKEFLAGS += --no-builtin-rules --no-print-directory $(if $(MAKELEVEL:0=),,-j$(CORES))
 
 FLOWS := reference-server harness
+INSTALLED := $(B)/install/share/vfio-user/50-vuc-server.json
 SRC = $(filter-out %/main.c,$(wildcard $(1)/*.c))
 TESTS := $(wildcard $(FLOWS:%=%/tests/test_*.c))
 
@@ -29,10 +31,12 @@ INC_harness := -Iharness
 LIBS_reference-server = $(shell pkg-config --libs json-c)
 
 # Variants: the flags that an object and its link take beyond BASE.
-VARIANTS := plain asan faulty pic
+VARIANTS := plain asan faulty cov pic
 FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FLAGS_asan += -fno-omit-frame-pointer -O1 -g
 FLAGS_faulty := -DVUC_FAULTS
+FLAGS_cov := -fprofile-instr-generate -fcoverage-mapping -O1
+FLAGS_cov += -Wno-unused-command-line-argument -mllvm -runtime-counter-relocation
 FLAGS_pic := -fPIC -fvisibility=hidden
 
 Q := $(if $(filter 1,$(V)),,@)
@@ -40,8 +44,8 @@ say = @$(if $(Q),mkdir -p $(@D) && printf '  %-4s %s\n' $(1) $(2),mkdir -p $(@D)
 objects = $(patsubst %.c,$(B)/obj/$(1)/%.o,$(2))
 flow = $(firstword $(subst /, ,$(1)))
 
-all: $(B)/vuc-server $(B)/libvuc.so ## the reference server and the harness library (default)
-	@echo "Built $^. Next: make conformance, make test, make help."
+all: $(B)/vuc-server $(B)/libvuc.so $(INSTALLED) ## the reference server and the library (default)
+	@echo "Built $(filter-out $(INSTALLED),$^). Next: make conformance, make test, make help."
 
 define variant_rule
 $(B)/obj/$(1)/%.o: %.c $(B)/flags
@@ -58,6 +62,21 @@ endef
 $(eval $(call server_rule,plain,))
 $(eval $(call server_rule,asan,-asan))
 $(eval $(call server_rule,faulty,-faulty))
+$(eval $(call server_rule,cov,-cov))
+# Whatever the others are built with, and not for what they depend on.
+$(B)/obj/cov/% $(B)/vuc-server-cov: private CC := clang
+
+# Backend programs have a description beside them ("Backend Program Conventions").
+PREFIX ?= /usr/local
+DESCRIPTION = {"type": "pci", "description": "vfio-user test device", "binary": "%s"}\n
+install: $(B)/vuc-server ## the reference server and its description, under DESTDIR and PREFIX
+	$(Q)install -D $< '$(DESTDIR)$(PREFIX)/bin/vuc-server'
+	$(Q)install -d '$(DESTDIR)$(PREFIX)/share/vfio-user'
+	$(Q)printf '$(DESCRIPTION)' '$(PREFIX)/bin/vuc-server' \
+		>'$(DESTDIR)$(PREFIX)/share/vfio-user/50-vuc-server.json'
+
+$(INSTALLED): $(B)/vuc-server
+	$(Q)$(MAKE) install B=$(B) PREFIX='$(abspath $(B))/install' DESTDIR=
 
 $(B)/libvuc.so: $(call objects,pic,$(call SRC,harness))
 	$(call say,LINK,$@)
@@ -82,21 +101,35 @@ $(B)/flags: FORCE | setup
 NEEDS_TEST := test units everything $(B)/tests/%
 setup:
 	@CC='$(CC)' bash ci/setup.sh run $(if $(filter $(NEEDS_TEST),$(MAKECMDGOALS)),test) \
-		$(filter lint,$(MAKECMDGOALS))
+		$(filter lint coverage mutation report,$(patsubst caught,mutation,$(MAKECMDGOALS)))
 
 OURS := $(patsubst reference%,$(B)/vuc-server%,$(filter reference%,$(basename $(notdir $(TARGET)))))
-conformance: $(B)/libvuc.so $(sort $(B)/vuc-server $(OURS)) ## the cases against a server
+conformance: $(B)/libvuc.so $(INSTALLED) $(sort $(B)/vuc-server $(OURS)) ## cases against a server
 	@python=$$(cat build/python) PS4=; set -x; \
 	env PYTHONPATH=harness $$python -m pytest -p vuc.plugin cases \
 		$(if $(TARGET),--target="$(TARGET)") $(if $(SERVER),--server="$$SERVER") \
 		$(if $(SOCKET),--socket="$(SOCKET)") --level=$(LEVEL) \
 		$(if $(K),-k "$$K") -n $(JOBS) $(ARGS)
 
+coverage: $(B)/libvuc.so $(INSTALLED) $(B)/vuc-server-cov ## of the server, by the cases alone
+	@$$(cat build/python) ci/coverage.py
+
+N ?= 200
+SEED ?= 1
+mutation: $(B)/libvuc.so $(INSTALLED) $(B)/vuc-server-cov ## small mistakes in the server: N=, SEED=
+	@$$(cat build/python) ci/mutation.py run -n $(N) --seed $(SEED) $(ARGS)
+
+caught: $(B)/libvuc.so $(INSTALLED) $(B)/vuc-server-cov ## what each MUST case has caught, anew
+	@$$(cat build/python) ci/mutation.py table $(ARGS)
+
+report: $(B)/libvuc.so ## one page of HTML, and one of Markdown, over all targets that were run
+	@$$(cat build/python) ci/report/make_report.py
+
 test: setup ## all tests, part by part
 	@CC='$(CC)' WERROR='$(WERROR)' bash ci/run.sh
 
 ifneq ($(wildcard ci/peers/run.sh),)
-peers: $(B)/libvuc.so ## the suite against servers that others wrote
+peers: $(B)/libvuc.so $(B)/vuc-server ## the suite against servers that others wrote
 	@bash ci/peers/run.sh
 endif
 

@@ -114,6 +114,9 @@ part_conformance() { # 120
 	local status=0
 	conformance reference || status=$?
 	conformance reference-asan || status=$?
+	mkdir -p "$out/all"
+	cp build/report/reference{,-asan}.json "$out/all/" || status=2
+	check report "$python" ci/report/make_report.py "$out/all"
 	return "$status"
 }
 

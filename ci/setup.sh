@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # Sees to it that what a make target needs is there: ci/setup.sh NEED..., where a need is run, test,
-# fuzz, afl, report or lint. Nothing missing costs a few milliseconds and says nothing. Something
-# missing is installed from the distribution's packages as root, with CI=true, or after a yes on the
-# terminal; otherwise the one command that installs it is printed and the exit status is 2. The
-# interpreter that imports pytest and xdist is written to build/python for every other script.
+# fuzz, afl, coverage, mutation, report or lint. Nothing missing costs milliseconds and is silent.
+# Something missing is installed from the distribution's packages as root, with CI=true, or after a
+# yes on the terminal; otherwise the one command that installs it is printed and the exit status is
+# 2. The interpreter that imports pytest and xdist is written to build/python for all other scripts.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
@@ -31,6 +31,15 @@ want() {
 
 has() { command -v "$1"; }
 has_header() { printf '#include <%s>\n' "$1" | "${cc_words[@]}" -E -o /dev/null -; }
+
+# Of the interpreter that was chosen, or will be where nothing speaks against it.
+has_jinja() {
+	local python=/usr/bin/python3
+	[ -r build/python ] && read -r python <build/python
+	"$python" -c 'import sys
+from importlib.util import find_spec
+sys.exit(not find_spec("jinja2"))'
+}
 
 # The run-time archive of the sanitizers, which clang's package only recommends.
 has_clang_runtime() {
@@ -70,20 +79,26 @@ want_need() { # one need by name
 	test)
 		want libcmocka-dev "cmocka with headers" pkg-config --exists cmocka
 		want libxml2-utils "xmllint" has xmllint
+		want python3-jinja2 "jinja2 for that python3" has_jinja
 		;;
 	fuzz) want_clang clang ;;
+	coverage | mutation)
+		want_clang clang
+		want llvm "llvm (llvm-cov, llvm-profdata)" has llvm-cov
+		want llvm "llvm (llvm-cov, llvm-profdata)" has llvm-profdata
+		;;
 	afl)
 		want_clang clang
 		want afl++ "AFL++" has afl-fuzz
 		;;
-	report) ;;
+	report) want python3-jinja2 "jinja2 for that python3" has_jinja ;;
 	lint)
 		want clang-tidy "clang-tidy" has clang-tidy
 		want clang-format "clang-format" has clang-format
 		want cppcheck "cppcheck" has cppcheck
 		;;
 	*)
-		say "unknown need '$1'; known: run test fuzz afl report lint"
+		say "unknown need '$1'; known: run test fuzz afl coverage mutation report lint"
 		exit 2
 		;;
 	esac
@@ -235,7 +250,7 @@ collect() { # NEED...: fills missing and generic
 }
 
 [ $# -gt 0 ] || {
-	say "usage: ci/setup.sh NEED... (run test fuzz afl report lint)"
+	say "usage: ci/setup.sh NEED... (run test fuzz afl coverage mutation report lint)"
 	exit 2
 }
 collect "$@"

@@ -15,6 +15,7 @@ schema = 1
 name = "x"
 argv = ["srv", "{socket}"]
 """
+BY_SOCKET = GOOD.replace('argv = ["srv", "{socket}"]', 'socket = "/s"')
 FULL = GOOD + """
 sessions = "sequential"
 [env]
@@ -51,6 +52,27 @@ def test_known_failure_may_have_several_globs_and_codes(tmp_path):
     found = load_profile(write(tmp_path, text)).known
     assert [(one.case, one.code) for one in found] == [(a, b) for a in "ab" for b in "cd"]
     assert {one.reason for one in found} == {"r"}
+
+
+def test_variant_is_the_server_with_more_options(tmp_path):
+    text = FULL + """
+[[variants]]
+name = "v"
+options = ["-a", "-b"]
+[variants.features]
+migration = false
+"""
+    found = load_profile(write(tmp_path, text.replace('sessions =', 'prefix = "/usr"\nsessions =')))
+    assert str(found.prefix) == "/usr" and found.varied(found.variants[0]).prefix == found.prefix
+    varied = found.varied(found.variants[0])
+    assert varied.argv == ("srv", "{socket}", "-a", "-b")
+    assert varied.features == {"dma_maps": False, "migration": False}
+    assert not varied.variants and varied.known == found.known
+
+
+def test_server_that_runs_already_has_no_variants(tmp_path):
+    text = FULL + '[[variants]]\nname = "v"\noptions = "-a"'
+    assert not choose_profile(str(write(tmp_path, text)), None, "/run/s").variants
 
 
 def test_device_may_be_a_word(tmp_path):
@@ -95,6 +117,12 @@ def test_target_files_of_this_tree_are_good(path):
         (GOOD + '[[known]]\ncase = "a"\ncode = [1]\nreason = "c"', "code"),
         (GOOD + '[[known]]\ncase = "a"\ncode = "b"\nreason = "c"\nwhen = "d"', "when"),
         (GOOD + '[env]\nA = 1', "A"),
+        (GOOD + "prefix = 1", "prefix"),
+        (GOOD + '[[variants]]\noptions = ["a"]', "name"),
+        (GOOD + '[[variants]]\nname = "v"\noptions = []', "options"),
+        (GOOD + '[[variants]]\nname = "v"\noptions = "a"\nargv = ["b"]', "argv"),
+        (GOOD + '[[variants]]\nname = "v"\noptions = "a"\nfeatures = {luck = true}', "luck"),
+        (BY_SOCKET + '[[variants]]\nname = "v"\noptions = "a"', "argv"),
         ("schema =", "value"),
     ],
     ids=lambda value: value if len(value) < 12 else "file",

@@ -81,6 +81,23 @@ def test_failure_prints_requirement_exchange_and_how_to_repeat_it(suite):
     assert again.words() == {"reset": "FAIL"}
 
 
+@pytest.mark.parametrize(("options", "listings"), [((), 2), (("-v",), 13)])
+def test_of_many_failures_one_of_each_cause_is_listed(suite, options, listings):
+    suite.write("".join(
+        f"@covers('DMA-MAP-00{n % 3 + 1}')\n"
+        f"def test_{n}(session):\n    session.call('DEVICE_RESET')\n"
+        for n in range(12)
+    ) + "@covers('INFO-DEV-001')\ndef test_other(session):\n    assert False\n", "test_more.py")
+    run = suite.run(*options, "-k", "more", defect="refuse 13")
+    assert len(run.report["results"]) == 13 and "13 failed" in run.output
+    assert run.output.count("\nFAIL more/") == listings
+    first, second = (run.output.index(words) for words in (
+        " 1. reply.unexpected-error: device_reset", " 2. effect: not so: other"))
+    assert run.output.index("what to fix first") < first < second
+    assert "MUST, 3 requirements in 12 cases: DMA-MAP-001" in run.output
+    assert ("11 more listings of the same causes" in run.output) == (listings == 2)
+
+
 def test_frames_of_python_are_shown_on_request_only(suite):
     line = 'session.call("DEVICE_RESET")'
     assert line not in suite.run("-k", "reset", "-v", defect="refuse 13").output
@@ -111,7 +128,8 @@ def test_server_that_never_comes_up_is_started_three_times_at_most(suite):
         f"@covers('INFO-DEV-001')\ndef test_{n}(session):\n    pass\n" for n in range(9)
     ), "test_more.py")
     run = suite.run(defect="exit-at-once")
-    assert len(run.report["results"]) == 12 and run.output.count("not started again") >= 9
+    listings = [result["listing"] for result in run.report["results"]]
+    assert len(listings) == 12 and sum("not started again" in one for one in listings) >= 9
 
 
 def test_program_that_is_not_there_is_no_failure_of_a_server(suite):
@@ -188,6 +206,71 @@ def test_unusual(session):
 """, "test_more.py")
     run = suite.run("-k", "unusual", defect="crash 13")
     assert run.words() == {"unusual": "FAIL"} and run.exit_code == 1
+
+
+def test_broken_message_fails_the_run_also_where_the_case_only_deviates(suite):
+    suite.write("""
+@covers("INFO-DEV-008")
+def test_unusual(session):
+    session.call("DEVICE_RESET")
+""", "test_more.py")
+    run = suite.run("-k", "unusual", defect="id 13")
+    result = run.result("more/unusual")
+    assert (result["verdict"], run.exit_code) == ("FAIL", 1)
+    assert result["code"].startswith("envelope.")
+    assert "DEVIATES [INFO-DEV-008]" in result["listing"] and "reply.missing" in result["listing"]
+
+
+# ---- variants of a server ----
+
+VARIANTS = """
+sessions = "many"
+[[variants]]
+name = "first"
+options = ["many"]
+[variants.features]
+migration = false
+[[variants]]
+name = "second"
+options = ["crash", "13"]
+[variants.features]
+migration = true
+"""
+
+
+@PROCESSES
+def test_case_that_lacks_something_runs_against_the_variant_that_has_it(suite, processes):
+    suite.write("""
+@covers("MIG-STATE-001")
+@needs("migration")
+def test_migrates(session, target):
+    session.call("DEVICE_GET_INFO")
+    assert target.argv[-2:] == ["crash", "13"]
+
+@covers("MIG-STATE-001")
+@needs("migration")
+def test_crashes(session):
+    session.call("DEVICE_RESET")
+
+@covers("MIG-STATE-001")
+def test_finds_out_by_itself(session, target):
+    if target.argv[-1] != "many":
+        pytest.skip("needs: another one")
+    session.call("DEVICE_RESET")
+
+@covers("MIG-STATE-001")
+@needs("dma_logging")
+def test_has_it_nowhere(session):
+    raise RuntimeError("must not run")
+""", "test_more.py")
+    run = suite.run("-n", processes, extra=VARIANTS)
+    words = run.words()
+    assert [words.pop(name) for name in ("before", "reset", "behind")] == ["PASS"] * 3
+    assert words == {"migrates": "PASS", "crashes": "FAIL", "finds_out_by_itself": "PASS",
+                     "has_it_nowhere": "SKIP"}
+    assert run.result("more/crashes")["code"] == "server.crash"
+    assert "server: " in run.output and "crash 13" in run.output
+    assert "1 skipped: needs: device supports the DMA logging features" in run.output
 
 
 # ---- what is no verdict over the server ----

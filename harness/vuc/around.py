@@ -28,6 +28,7 @@ from .target import State, Target
 RETRIES = 3
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:|WARNING: \w+Sanitizer")
 SANITIZER_LINES = 30
+FEW_LEAKS = 5
 REPEATS = 2  # a leak grows with each further run of the case
 CRASHES = {
     signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS,
@@ -88,6 +89,7 @@ class Worker:
         self._target: Target | None = None
         self._device: Device | None = None
         self._failed: list[Failure] = []
+        self._leaks = 0
 
     def ready(self) -> Target:
         """The server, running and with a baseline. Failure if it does not come up."""
@@ -207,7 +209,11 @@ class Worker:
 
     def suspects_leak(self) -> bool:
         """Does the server hold more than before, with all connections closed?"""
-        return self._target is not None and bool(self._target.surplus(long() / 5))
+        return self._target is not None and bool(self._target.surplus(self._settling()))
+
+    def _settling(self) -> float:
+        # A server that was seen to leak again and again is not waited for as long any more.
+        return long() / (5 if self._leaks < FEW_LEAKS else 25)
 
     def leak(self, again: Callable[[], Failure | None]) -> Failure | None:
         """Runs the case again (it returns what the checks found): what grows each time leaks,
@@ -217,12 +223,13 @@ class Worker:
             failure = again()
             if failure is not None:
                 return failure
-            if self._target is None or not self._target.surplus(long() / 5):
+            if self._target is None or not self._target.surplus(self._settling()):
                 return None
             grown.append(self._rebased())
         names = [name for name in grown[0] if all(name in more for more in grown)]
         if not names:
             return None
+        self._leaks += 1
         counts = ", ".join(str(more[names[0]]) for more in grown)
         return Failure(f"server.leak-{names[0]}",
                        f"each run of the case leaves {names[0]} behind: {counts}")

@@ -326,6 +326,10 @@ class Device:
         with self._session() as session:
             return session.limits.write_multiple
 
+    def _limits_transfers(self) -> bool:
+        with self._session() as session:
+            return session.limits.max_data_xfer_size < constants.DEFAULTS.MAX_DATA_XFER_SIZE
+
     def _visible(self) -> bool:
         with self._session():
             return self.target.resources() is not None
@@ -440,12 +444,14 @@ _PROBES: dict[str, Callable[[Device], bool]] = {
     "provoke_dma": lambda d: bool((d.vdma_caps or 0) & (VDMA_DIRECT | VDMA_MESSAGES)),
     "write_multiple": lambda d: d._writes_multiple(),
     "no_write_multiple": lambda d: not d.has("write_multiple"),
+    "small_transfers": lambda d: d._limits_transfers(),
+    "impatient": _never,
     "required_capability": _never,
     "process": lambda d: not d.target.attached,
     "proc": lambda d: d._visible(),
     "socket_path_option": lambda d: any("--socket-path" in word for word in d.profile.argv),
     "fd_option": _never,
-    "installed": _never,
+    "installed": lambda d: d.profile.prefix is not None,
     "client": _never,
     "lease": lambda _: "lease" in _oracles()[0],
     "seal": lambda _: "seal" in _oracles()[0],

@@ -7,6 +7,32 @@ from collections.abc import Iterable
 
 BEFORE_LINES = 12
 
+# Failure codes: what known failures name, and what the report explains.
+CODES: dict[str, str] = {
+    "server.crash": "a signal ended the server",
+    "server.exit": "the server ended by itself, or did not come up",
+    "server.hang": "the server lives and does not answer, or does not end when it has to",
+    "server.sanitizer": "a sanitizer of the server's build reported something",
+    "server.unreachable": "the server lives, and no further client is served",
+    "server.leak-fds": "the server keeps descriptors when all connections are closed",
+    "server.leak-vmas": "the server keeps memory mappings when all connections are closed",
+    "server.leak-threads": "the server keeps threads when all connections are closed",
+    "server.leak-memory": "the memory of the server grows with each client",
+    "channel.framing": "what came is no message: the stream is out of step",
+    "channel.not-closed": "the connection stays open where it has to be closed",
+    "reply.missing": "no reply came",
+    "reply.closed": "the connection was closed instead of a reply",
+    "reply.unexpected": "something came where nothing was due",
+    "reply.unexpected-success": "a success came where an error is due",
+    "reply.unexpected-error": "an error came where a success is due",
+    "reply.errno": "an error came with another errno than the one that is fixed",
+    "reply.field": "a field of the reply, or its size, is wrong",
+    "effect": "what the command had to do was not done, or something else was",
+    "envelope.*": "a message is wrong in itself: header, size, or descriptors (harness/envelope.h)",
+    "harness": "the suite itself failed",
+    "known.unexpected-pass": "a failure that the target file expects did not come",
+}
+
 
 class Failure(AssertionError):
     """The server did what the specification does not allow.

@@ -10,7 +10,6 @@ makes the report from those (terminal.py).
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,12 +21,12 @@ from .around import Context, Worker
 from .duration import set_patience
 from .failure import BEFORE_LINES, Failure
 from .marks import Case, MarkError, case_of, check_marks
-from .profile import ProfileError, choose_profile
+from .profile import Profile, ProfileError, choose_profile
 from .register import FEATURES, READINGS, register
 from .report import result_of
-from .terminal import Reporter
+from .terminal import Reporter, repeat_command
 from .verdict import (
-    BROKEN, DEVIATES, FAIL, GATES, KNOWN, PASS, SKIP, Judge, Trouble, Verdict,
+    BROKEN, DEVIATES, FAIL, GATES, KNOWN, PASS, SKIP, UNEXPECTED_PASS, Judge, Trouble, Verdict,
 )
 
 CASE = pytest.StashKey[Case]()
@@ -73,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
         ) from error
     difference.install()
     judge = Judge(register(), option.level, profile.known)
-    config.pluginmanager.register(Runner(config, Worker(profile), judge), "vuc-runner")
+    config.pluginmanager.register(Runner(config, profile, judge), "vuc-runner")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config, profile, judge), "vuc-reporter")
         if profile.socket and getattr(config.option, "tx", None):
@@ -124,15 +123,25 @@ def described(raised: pytest.ExceptionInfo, context: Context) -> str:
 
 
 class Runner:
-    """Runs cases in this process, against its own server."""
+    """Runs cases in this process, against its own server. A case that finds something missing
+    there is tried against the variants of the profile, in their order."""
 
-    def __init__(self, config: pytest.Config, worker: Worker, judge: Judge):
+    def __init__(self, config: pytest.Config, profile: Profile, judge: Judge):
         self.config = config
-        self.worker = worker
         self.judge = judge
+        self.workers = {"": Worker(profile)}
+        for variant in profile.variants:
+            self.workers[variant.name] = Worker(profile.varied(variant))
+        self.variant = ""  # the one that is being used
+
+    @property
+    def worker(self) -> Worker:
+        """The server that the present case runs against."""
+        return self.workers[self.variant]
 
     def pytest_unconfigure(self) -> None:
-        self.worker.stop()
+        for worker in self.workers.values():
+            worker.stop()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
@@ -151,17 +160,31 @@ class Runner:
 
     def run(self, item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
         """Runs one case with the checks around it and returns its reports, verdict included."""
+        first = None
+        for self.variant in self.workers:
+            reports, result = self.run_once(item, nextitem)
+            first = first or (reports, result)
+            if result["verdict"] != SKIP:
+                break
+        else:
+            reports, result = first
+        return self.rewritten(item, reports, result)
+
+    def run_once(self, item: pytest.Item, nextitem: pytest.Item | None) -> tuple[list, dict]:
+        """The same against one server: pytest's reports, and the result."""
         case = item.stash[CASE].read_by(self.worker.profile.readings)
         reports, failure, context = self.attempt(item, nextitem)
         raised = item.stash[RAISED][0] if item.stash[RAISED] else None
         if failure is None and self.worker.suspects_leak():
             failure = self.worker.leak(lambda: self.attempt(item, nextitem)[1])
         verdict, envelope = self.judged(case, raised, failure, context)
+        verdict = self.with_envelope(case, verdict, envelope)
+        if verdict.word == KNOWN:  # what is known to fail is known with all its messages
+            envelope = [{**one, "verdict": KNOWN} for one in envelope]
         # What failed may have left anything behind, which must not be taken for the next case's.
         if case.hostile or failure is not None or verdict.word not in (PASS, SKIP):
             self.worker.discard()
-        result = result_of(case, verdict, self.judge, envelope)
-        return self.rewritten(item, reports, result)
+        return reports, result_of(case, verdict, self.judge, envelope)
 
     def attempt(self, item: pytest.Item, nextitem: pytest.Item | None) -> tuple:
         """Runs the case once: pytest's reports, what the checks found, what the case used."""
@@ -189,7 +212,7 @@ class Runner:
                 listing += f"\nThe case itself had come to:\n{described(raised, context)}"
             return self.failed(case, failure, listing), envelope
         if body is None:
-            return self.without_trouble(case, envelope), envelope
+            return self.judge.passed(case.id, case.requirements[0], case.level), envelope
         if isinstance(body, pytest.skip.Exception):
             return Verdict(SKIP, reason=body.msg or "no reason given"), envelope
         if isinstance(body, FAILED):
@@ -207,14 +230,19 @@ class Runner:
         """The blamed requirement, or the first of the case where none of the register is."""
         return requirement if requirement in self.judge.register else case.requirements[0]
 
-    def without_trouble(self, case: Case, envelope: list[dict]) -> Verdict:
-        """A case that found nothing still fails by a message that broke the envelope."""
-        for violation in envelope:
-            if violation["verdict"] == FAIL:
-                requirement = self.known_requirement(case, violation["requirement"])
-                text = f"{violation['code']}: {violation['text']}"
-                return self.judge.trouble(case.id, Trouble(violation["code"], requirement, text))
-        return self.judge.passed(case.id, case.requirements[0], case.level)
+    def with_envelope(self, case: Case, verdict: Verdict, envelope: list[dict]) -> Verdict:
+        """A case that does not fail by itself still fails by a message that broke the envelope;
+        what it had come to stands in the listing."""
+        broken = next((one for one in envelope if one["verdict"] == FAIL), None)
+        passed = verdict.word == PASS or verdict.code == UNEXPECTED_PASS
+        if broken is None or not (passed or verdict.word in (DEVIATES, SKIP)):
+            return verdict
+        requirement = self.known_requirement(case, broken["requirement"])
+        text = f"{broken['code']}: {broken['text']}"
+        if not passed:
+            came = verdict.text or verdict.reason
+            text += f"\nThe case itself had come to {verdict.word} [{verdict.requirement}]:\n{came}"
+        return self.judge.trouble(case.id, Trouble(broken["code"], requirement, text))
 
     # ---- reports ----
 
@@ -262,21 +290,15 @@ class Runner:
             level = result["blamed_level"]
             lines.append(f"{blamed.id} ({level}): {blamed.statement}")
             lines += [f"strict reading {x}: {READINGS[x]}" for x in item.stash[CASE].readings]
+        if self.variant:
+            lines.append(f"server: {shlex.join(self.worker.profile.argv)}")
         lines += [result["listing"], f"repeat: {self.command(item)}"]
         return "\n".join(lines)
 
     def command(self, item: pytest.Item) -> str:
         """The command that runs just this case again."""
-        option = self.config.option
-        words = [sys.executable, "-m", "pytest", self.config.cwd_relative_nodeid(item.nodeid)]
-        for name in ("target", "server", "socket"):
-            if getattr(option, name):
-                words.append(f"--{name}={getattr(option, name)}")
-        if option.level != "must":
-            words.append(f"--level={option.level}")
-        if option.patience != 1:
-            words.append(f"--patience={option.patience:g}")
-        return shlex.join(words)
+        nodeid = shlex.quote(self.config.cwd_relative_nodeid(item.nodeid))
+        return repeat_command(self.config.option).replace("{case}", nodeid, 1)
 
 
 # ---- fixtures ----

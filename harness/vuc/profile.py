@@ -50,6 +50,15 @@ class Known:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """The server as it is with further options, which let it offer other things."""
+
+    name: str
+    options: tuple[str, ...]
+    features: Mapping[str, bool]
+
+
+@dataclass(frozen=True)
 class Profile:
     """One server under test. Either `argv` (the harness starts it) or `socket` (attach) is set.
 
@@ -58,6 +67,7 @@ class Profile:
     sessions: "many" at a time, "sequential" (one after the other), "one" (the process ends with
     its connection); None = not known, to be found out.
     readings: "strict" or "lenient" by name; what is not named is lenient.
+    prefix: the folder under which it is installed; None = it is not.
     """
 
     name: str
@@ -70,7 +80,15 @@ class Profile:
     readings: Mapping[str, str] = field(default_factory=dict)
     store: StorePlace | None = None
     known: tuple[Known, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    prefix: Path | None = None
     path: Path | None = None
+
+    def varied(self, variant: Variant) -> Profile:
+        """This profile with the variant's options and features, and without variants."""
+        features = {**self.features, **variant.features}
+        argv = (*self.argv, *variant.options)
+        return replace(self, argv=argv, features=features, variants=())
 
 
 class _Table:
@@ -138,6 +156,11 @@ def _readings(table: _Table) -> dict[str, str]:
     return chosen
 
 
+def _prefix(table: _Table) -> Path | None:
+    prefix = table.take("prefix", str, None)
+    return None if prefix is None else Path(prefix)
+
+
 def _device(table: _Table) -> tuple[str, StorePlace | None]:
     """`device = "vdma"`, or a table [device] with `kind` and `store`."""
     if isinstance(table.values.get("device"), str):
@@ -170,6 +193,19 @@ def _known(rows: list, place: str) -> tuple[Known, ...]:
     return tuple(known)
 
 
+def _variants(rows: list, place: str, attached: bool) -> tuple[Variant, ...]:
+    variants = []
+    for number, row in enumerate(rows, 1):
+        table = _Table(row, f"{place}: [[variants]] {number}")
+        features = _features(table.sub("features"))
+        options = tuple(_words(table, "options"))
+        variants.append(Variant(table.take("name", str), options, features))
+        table.end()
+    if attached and variants:
+        raise ProfileError(f"{place}: [[variants]] are for a server that is started, by 'argv'")
+    return tuple(variants)
+
+
 def _words(table: _Table, key: str) -> list[str]:
     """A string, or a list of several."""
     if not isinstance(table.values.get(key), list):
@@ -198,6 +234,8 @@ def profile_from(values: dict, place: str, path: Path | None = None) -> Profile:
         readings=_readings(table.sub("readings")),
         store=store,
         known=_known(table.take("known", list, []), place),
+        variants=_variants(table.take("variants", list, []), place, socket is not None),
+        prefix=_prefix(table),
         path=path,
     )
     table.end()
@@ -234,5 +272,5 @@ def choose_profile(target: str | None, server: str | None, socket: str | None) -
             raise ProfileError("--server: the command must contain {socket}")
         return replace(profile, argv=tuple(words), socket=None)
     if socket:
-        return replace(profile, argv=(), socket=socket)
+        return replace(profile, argv=(), socket=socket, variants=())
     return profile

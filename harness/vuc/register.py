@@ -68,6 +68,8 @@ FEATURES: dict[str, str] = {
     "provoke_dma": "harness can provoke the device to DMA to a chosen address",
     "write_multiple": "client and server negotiate write_multiple",
     "no_write_multiple": "server does not announce write_multiple",
+    "small_transfers": "server announces a max_data_xfer_size below 1048576",
+    "impatient": "server gives up a client that lets it wait",
     "required_capability": "server documents a capability it requires from clients",
     "process": "harness starts and signals the server process",
     "proc": "harness can inspect /proc of the server process",
@@ -92,6 +94,7 @@ READINGS: dict[str, str] = {
     "N10": "version data that are no JSON object are refused",
     "T7": "a reply to nothing is dropped without an answer",
     "T11": "what follows the structure of a DMA_UNMAP is ignored",
+    "T15": "the main socket is served while a command on the twin socket is not answered",
     "T19": "argsz below the structure of a DMA_MAP is refused",
     # DMA: D; regions: R; interrupts: I
     "D1": "a mapping that exists already can not be made again, however equal",

@@ -10,20 +10,26 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .causes import Cause, causes, to_fix
 from .known import Outdated
 from .marks import Case
 from .profile import Profile
 from .register import LEVELS, Register
 from .verdict import DEVIATES, KNOWN, SKIP, WORDS, Judge, Verdict, requirement_verdicts
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SUITE_VERSION = "0.1.0"
 COLUMNS = ("PASS", "FAIL", "KNOWN", "DEVIATES", "SKIP", "BROKEN")
+MOST_CAUSES = 10  # that the terminal names
+MOST_IDS = 4
+MOST_SKIPS = 15
 
 
 def result_of(case: Case, verdict: Verdict, judge: Judge, envelope: list[dict]) -> dict[str, Any]:
@@ -35,6 +41,7 @@ def result_of(case: Case, verdict: Verdict, judge: Judge, envelope: list[dict]) 
         "area": case.area,
         "level": case.level,
         "requirements": list(case.requirements),
+        "readings": list(case.readings),
         "verdict": verdict.word,
         "code": verdict.code,
         "blamed": verdict.requirement,
@@ -64,6 +71,9 @@ class Run:
     results: list[dict] = field(default_factory=list)
     outdated: list[Outdated] = field(default_factory=list)
     oracles: dict[str, str] = field(default_factory=dict)
+    started: str = ""  # UTC, ISO 8601
+    repeat: str = ""  # the command that runs one case again, {case} stands for its nodeid
+    complete: bool = False  # all cases were selected
     seconds: float = 0.0
     exit_code: int = 0
     verdict: str = ""
@@ -72,6 +82,10 @@ class Run:
     def last_line(self) -> str:
         """The line that every run ends with."""
         return f"verdict: {self.verdict} ({self.why}), exit code {self.exit_code}"
+
+    def again(self, result: Mapping) -> str:
+        """The command that runs this case again."""
+        return self.repeat.replace("{case}", shlex.quote(result["nodeid"]), 1)
 
     def totals(self) -> dict[str, int]:
         counts = Counter(result["verdict"] for result in self.results)
@@ -91,6 +105,9 @@ class Run:
             "kernel": kernel(),
             "oracles": self.oracles,
             "arguments": self.arguments,
+            "repeat": self.repeat,
+            "complete": self.complete,
+            "started": self.started,
             "seconds": round(self.seconds, 3),
             "results": self.results,
             "requirements": requirement_verdicts(self.register, self.results),
@@ -145,8 +162,36 @@ def _counts(counts: Counter[str]) -> str:
 
 def skips(run: Run) -> list[str]:
     """How many cases were skipped for which reason, the most frequent first."""
-    reasons = Counter(r["reason"] for r in run.results if r["verdict"] == SKIP)
-    return [f"{count} skipped: {reason}" for reason, count in reasons.most_common()]
+    reasons = Counter(r["reason"] for r in run.results if r["verdict"] == SKIP).most_common()
+    lines = [f"{count} skipped: {reason}" for reason, count in reasons[:MOST_SKIPS]]
+    rest = reasons[MOST_SKIPS:]
+    if rest:
+        count = sum(count for _, count in rest)
+        lines.append(f"{count} skipped for {len(rest)} further reasons, see the report")
+    return lines
+
+
+def fixes(run: Run) -> list[Cause]:
+    """What is worth a repair, most urgent first."""
+    return to_fix(causes(run.results, {r.id: r.level for r in run.register.values()}))
+
+
+def fix_lines(run: Run) -> list[str]:
+    """What to fix first: per cause what it is, what it breaks, and how to see it again."""
+    found, lines = fixes(run), []
+    for number, cause in enumerate(found[:MOST_CAUSES], 1):
+        names = ", ".join(cause.requirements[:MOST_IDS])
+        more = len(cause.requirements) - MOST_IDS
+        names += f" and {more} more" if more > 0 else ""
+        known = "known, " if cause.word == "KNOWN" else ""
+        lines += [
+            f"{number:2}. {cause.code}: {cause.text}",
+            f"      {known}{cause.level}, {cause.counts()}: {names}",
+            f"      repeat: {run.again(cause.first)}",
+        ]
+    if len(found) > MOST_CAUSES:
+        lines.append(f"    and {len(found) - MOST_CAUSES} more, see the report")
+    return lines
 
 
 def known_lines(run: Run) -> list[str]:
