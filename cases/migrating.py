@@ -352,6 +352,8 @@ REGISTERS = {
     "interrupt-line": (CONFIG, INTERRUPT_LINE, 1, 0x0B),
     "checksum-offset": (0, 0x14, 4, 0x1230),
     "drain-time": (0, 0x24, 4, 0x0777),
+    "source-of-a-slot": (0, 0x108, 4, 0x12345678),
+    "length-of-the-last-slot": (0, 0x2D8, 4, 0x00012345),
     "start-of-the-buffer": (0, 0x10000, 4, 0x5A5AA5A5),
     "end-of-the-buffer": (0, 0x1FFFC, 4, 0xA5A55A5A),
     "mapped-memory": (2, 0xFF8, 4, 0x5A5AA5A5),

@@ -12,6 +12,7 @@ import pytest
 from exchanges import assert_sigterm_ends
 
 from vuc import Failure, covers, message, needs, unknown
+from vuc.duration import long, short
 from vuc.session import Connection
 
 LONGEST = 107  # bytes of the path of a socket
@@ -277,6 +278,56 @@ def test_longer_socket_path_is_refused_with_a_message(private_target, more):
     assert not os.path.exists(target.socket), "there is a socket in spite of it"
 
 
+@covers("PROG-OPT-001")
+@needs("process", "socket_path_option")
+def test_socket_path_in_a_folder_that_is_not_there_is_refused_with_a_message(private_target):
+    target = private_target()
+    target.argv = ["env", "PLACE={socket}", *program(target), OPTION + "={socket}/s"]
+    refused_start(target)
+
+
+@covers("PROG-OPT-001")
+@needs("process", "socket_path_option")
+def test_socket_file_that_nobody_listens_on_is_replaced_or_refused(private_target):
+    target = private_target()
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as left:
+        left.bind(target.socket)
+    target.argv = [*program(target), OPTION + "={socket}"]
+    try:
+        target.start()
+    except Failure as failure:
+        if failure.code != "server.exit":
+            raise
+        refused_start(target)
+    else:
+        assert_serves(target)
+
+
+@covers("PROG-OPT-001")
+@needs("process", "socket_path_option")
+def test_file_that_is_no_socket_is_neither_used_nor_lost(private_target):
+    target = private_target()
+    place = Path(target.socket).parent / "file"
+    place.write_text("kept", encoding="ascii")
+    target.argv = ["env", "PLACE={socket}", *program(target), f"{OPTION}={place}"]
+    refused_start(target)
+    assert place.read_text(encoding="ascii") == "kept"
+
+
+@covers("PROG-OPT-001")
+@needs("process", "socket_path_option", "reconnect")
+def test_second_program_on_a_path_leaves_somebody_who_serves(private_target):
+    first, second = private_target(), private_target()
+    first.start()
+    second.argv = ["env", "PLACE={socket}", *program(second), f"{OPTION}={first.socket}"]
+    try:
+        second.start(short())
+    except Failure as failure:
+        if failure.code not in ("server.exit", "server.unreachable"):
+            raise
+    assert_serves(first)
+
+
 def by_listening_socket(target, place):
     """Is a session served on a listening socket that the program inherits?"""
     path = str(place / "l")
@@ -295,7 +346,11 @@ def by_connected_socket(target, _):
     ours, theirs = socket.socketpair()
     with closing(theirs):
         run_with(target, theirs.fileno())
-    return serves(Connection.adopt(ours.detach()))
+    served = serves(Connection.adopt(ours.detach()))
+    state = target.wait_exit(long() / 5)
+    if state is not None and served:
+        assert (state.phase, state.status) == ("exited", 0), state.text()
+    return served
 
 
 def run_with(target, number):
@@ -354,8 +409,8 @@ def test_fd_that_names_no_descriptor_is_refused(private_target, word):
 
 @covers("PROG-OPT-003")
 @needs("process", "fd_option")
-@pytest.mark.parametrize("kind", ["file", "pipe", "null", "eventfd", "directory"])
-def test_fd_that_is_no_socket_is_refused(private_target, fds, kind):
+@pytest.mark.parametrize("kind", ["file", "pipe", "null", "eventfd", "directory", "socket"])
+def test_fd_that_is_no_connected_or_listening_socket_is_refused(private_target, fds, kind):
     target = private_target()
     number = fds.kind(kind).fileno()
     target.fds = [number]
@@ -368,7 +423,8 @@ def test_fd_that_is_no_socket_is_refused(private_target, fds, kind):
 
 @covers("PROG-JSON-001")
 @needs("process", "installed")
-def test_installed_program_comes_with_a_description():
-    files = sorted(Path("/usr/share/vfio-user").glob("*.json"))
+def test_installed_program_comes_with_a_description(private_target):
+    prefix = private_target().profile.prefix
+    files = sorted((prefix / "share/vfio-user").glob("*.json"))
     assert files, "no description is installed"
     assert all(isinstance(json.loads(path.read_text(encoding="utf-8")), dict) for path in files)

@@ -41,6 +41,31 @@ def test_transfer_up_to_the_limit_is_served(session, device, share):
 
 
 @covers("VER-CAP-001")
+@needs("store", "small_transfers")
+def test_transfer_over_the_limit_that_was_told_is_refused(session, device):
+    store, limit = device.store, session.limits.max_data_xfer_size
+    where = {"region": store.region, "offset": store.offset}
+    old = session.call("REGION_READ", **where, count=limit).data
+    session.refuse("REGION_READ", **where, count=limit + store.width)
+    session.outcome("REGION_WRITE", **where, data=b"\x55" * (limit + store.width),
+                    allowed=("error", "close"))
+    if not session.closed:
+        assert session.call("REGION_READ", **where, count=limit).data == old
+
+
+@covers("VER-CAP-001")
+@needs("store", "small_transfers")
+@pytest.mark.parametrize("offered", [None, {}, {"max_msg_fds": 1}], ids=["none", "empty", "other"])
+def test_client_that_was_told_no_limit_may_transfer_a_mebibyte(connect, device, offered):
+    session, store = connect(capabilities=offered), device.store
+    size = min(DEFAULT["max_data_xfer_size"], store.size)
+    where = {"region": store.region, "offset": store.offset}
+    data = bytes(i * 0x9D & 0xFF for i in range(size))
+    assert session.call("REGION_WRITE", **where, data=data).count == size
+    assert session.call("REGION_READ", **where, count=size).data == data
+
+
+@covers("VER-CAP-001")
 @needs("mmap_region")
 def test_read_of_the_limit_from_a_large_region_is_served(session, device):
     limit = min(session.limits.max_data_xfer_size, DEFAULT["max_data_xfer_size"])

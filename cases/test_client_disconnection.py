@@ -218,7 +218,7 @@ def test_write_multiple_of_the_client_before_does_not_hold(connect, device):
     assert store.read(session) == old
 
 
-@covers("DISC-CLI-005", "VER-NEG-002")
+@covers("VER-NEG-002", "DISC-CLI-005")
 @needs("reconnect")
 def test_next_client_has_to_negotiate(session, connect):
     session.barrier()

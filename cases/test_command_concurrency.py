@@ -4,11 +4,14 @@
 import select
 
 import pytest
+from dma import FAILED, guest_of, on_each_socket
 from exchanges import ADDRESS, SIZE, flat_memory, send_together
+from mapping import BASE, PAGE
 from vuc import Failure, covers, message, needs
 from vuc.duration import milliseconds, short
 
 READS = 4096
+NEVER = 600_000  # ms
 WHOLE = 4096  # bytes of the largest read among those that nobody takes the replies of
 
 
@@ -168,3 +171,58 @@ def test_client_that_leaves_with_replies_untaken_does_no_harm(session, connect, 
     flood(session, device, count)
     session.close()
     connect().barrier()
+
+
+# ---- a client that lets the server wait ----
+
+
+def assert_given_up(session, connect):
+    """The server ends the connection, though nobody reads from it, and serves others."""
+    connect().barrier()
+    hung_up = select.poll()
+    hung_up.register(session.fileno(), 0)
+    if not hung_up.poll(milliseconds(None)):
+        raise session.failure("channel.not-closed", allowed="a closed connection")
+    connect().barrier()
+
+
+@covers("SEC-GEN-008")
+@needs("impatient", "concurrent")
+@pytest.mark.parametrize("cut", [1, 16, 20], ids=["in-the-header", "behind-it", "in-the-payload"])
+def test_client_that_does_not_end_its_message_is_given_up(session, connect, cut):
+    session.send_bytes(message("DEVICE_GET_INFO").bytes(1)[:cut])
+    assert_given_up(session, connect)
+
+
+@covers("SEC-GEN-008", "ORD-PIPE-004")
+@needs("impatient", "concurrent", "readable_region")
+def test_client_that_takes_no_replies_is_given_up(session, connect, device):
+    flood(session, device, WHOLE)
+    assert_given_up(session, connect)
+
+
+@covers("SEC-GEN-008", "DMA-RW-007")
+@needs("impatient", "dma_maps", "provoke_dma", "server_dma")
+@pytest.mark.parametrize("op", ["READ", "WRITE"], ids=["read", "write"])
+@on_each_socket
+def test_command_that_is_not_answered_fails(connect, op, twin):
+    guest = guest_of(connect, twin)
+    one = guest.map()
+    guest.session.send(guest.prepare(op, BASE, PAGE), maybe=True)
+    request = guest.take()
+    state = guest.slot().wait(("DONE", *FAILED))
+    assert state in FAILED
+    guest.session.answer(request, data=bytes(PAGE) if op == "READ" else b"")
+    guest.works(one)
+
+
+@covers("SEC-GEN-008", "DMA-UNMAP-007")
+@needs("impatient", "concurrent", "dma_maps", "provoke_dma")
+def test_unmap_that_waits_for_ever_ends_the_connection(connect, fds):
+    guest = guest_of(connect)
+    guest.map(memory=fds.memory(SIZE))
+    guest.vdma.write("DRAIN_MS", NEVER)
+    guest.start("FILL", BASE, SIZE, hold="POST", drain=True)
+    guest.held()
+    guest.session.send("DMA_UNMAP", address=BASE, size=SIZE, maybe=True)
+    assert_given_up(guest.session, connect)

@@ -323,6 +323,20 @@ def test_mappable_region_comes_with_one_descriptor(connect, device):
         assert len(session.call("DEVICE_GET_REGION_INFO", index=region.index).fds) == 1
 
 
+@covers("HDR-REPLY-004", "FD-PASS-006")
+@needs("mmap_region")
+@pytest.mark.parametrize("name", ["DEVICE_GET_REGION_INFO", "DEVICE_GET_REGION_IO_FDS"])
+def test_descriptors_of_a_reply_that_is_not_wanted_are_not_kept(session, target, device, name):
+    held = []
+    for _ in range(2):
+        for index in range(device.info.num_regions):
+            session.outcome(message(name, index=index, no_reply=True),
+                            allowed=("success", "error", "silence"))
+        session.barrier()
+        held.append(target.resources())
+    assert held[0] is None or held[1].fds == held[0].fds, "the server keeps descriptors"
+
+
 REFUSED = {
     "irq-index": lambda device: message(
         "DEVICE_SET_IRQS", flags="DATA_EVENTFD|ACTION_TRIGGER", index=device.info.num_irqs,
@@ -515,3 +529,19 @@ def test_unwanted_descriptors_that_can_not_be_received_do_no_harm(private_target
     restore()
     session = session if outcome.kind != "close" else fds.keep(target.negotiate())
     assert_released(session, [probe])
+
+
+@covers("FD-PASS-009", "CONN-SOCK-004")
+@needs("process", "proc", "reconnect")
+@pytest.mark.parametrize("room", [0, 1, 3], ids=["none", "one", "three"])
+def test_connection_that_can_not_be_received_does_no_harm(private_target, fds, room):
+    target = private_target()
+    session = fds.keep(target.negotiate())
+    restore = leave_free(target, room)
+    other = fds.keep(target.connect())
+    other.send(other.version(), maybe=True)
+    session.barrier()
+    restore()
+    other.close()
+    session.close()
+    fds.keep(target.negotiate()).barrier()

@@ -14,10 +14,13 @@ from dma import (
     on_each_socket,
 )
 from exchanges import assert_sigterm_ends
+from interrupts import line_of
 from mapping import BASE, PAGE, RW, SIZE, assert_nothing_mapped, eventually
+from migrating import destination_fixture, set_message  # noqa: F401 - one is a fixture
 
 from vuc import Failure, covers, needs
-from vuc.duration import short
+from vuc.duration import long, short
+from vuc.exchange import Refusal
 from vuc.session import DEFAULT
 from vuc.vdma import TERMINAL, pattern
 
@@ -427,6 +430,21 @@ def test_reset_ends_an_operation_that_is_held(connect, fds, shared, twin, op, ho
 
 
 @covers("RST-DEV-002")
+@needs("reset", "irq1")
+@each_way
+@each_hold
+def test_operation_that_a_reset_ends_raises_no_interrupt(connect, device, fds, shared, twin, hold):
+    guest, eventfd = guest_of(connect, twin), fds.eventfd()
+    line = line_of(guest.session, device, "MSIX")
+    line.assign([eventfd])
+    guest.map(memory=memory_for(fds, shared))
+    held(guest, "FILL", hold, vector=0)
+    guest.call("DEVICE_RESET")
+    guest.barrier()
+    assert eventfd.count() == 0, "the operation has signalled an end"
+
+
+@covers("RST-DEV-002")
 @needs("reset")
 @each_way
 @each_kind
@@ -458,6 +476,33 @@ def test_reset_while_a_command_waits_is_answered_and_the_answer_does_no_harm(con
     assert guest.slot().state().name in TERMINAL, "it is under way"
     assert_untouched(guest, one)
     assert_state_of_maps(guest, one)
+
+
+# ---- a device that is stopped ----
+
+
+@covers("DMA-UNMAP-005", "MIG-STATE-006")
+@needs("migration", "process")
+@each_policy
+@pytest.mark.parametrize("slot", [0, 7], ids=["first-slot", "last-slot"])
+def test_unmap_does_not_wait_for_what_a_stopped_device_can_not_end(
+        destination, fds, drain, slot):
+    guest = Guest(destination.session)
+    one = guest.map(memory=fds.memory(SIZE))
+    guest.vdma.write("DRAIN_MS", NEVER)
+    guest.start("FILL", BASE, SIZE, slot, hold="MID", mid=PAGE, seed=SEED, drain=drain)
+    guest.held(slot)
+    guest.session.send(set_message("STOP"))
+    if not guest.session.arrives(long() / 5) or destination.state() != "STOP":
+        pytest.skip("needs: a device that stops while an operation is held")
+    reply = guest.reply(guest.session.send("DMA_UNMAP", address=BASE, size=SIZE))
+    if isinstance(reply, Refusal):
+        pytest.skip("needs: a device that unmaps while it is stopped")
+    data = one.fill(CANARY)
+    destination.set("RUNNING")
+    guest.slot(slot).step("end")
+    guest.wait(slot)
+    assert one.holds(data), "the device has written behind it"
 
 
 # ---- SIGTERM ----

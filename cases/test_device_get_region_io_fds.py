@@ -6,6 +6,8 @@ of an entry follows from argsz and count, as the formula of the specification ca
 """
 
 import os
+import stat
+import struct
 import sys
 
 import pytest
@@ -21,6 +23,7 @@ ENTRY_SIZE = STRUCTURES["IO_FD"].request_size
 TYPE = constants.IO_FD_TYPE
 EVENTFD_FLAGS = sum(vars(constants.IOEVENTFD_FLAGS).values())
 ROOM = 1 << 16  # of argsz: for more entries than a page has
+IOREGION_READ, IOREGION_WRITE, IOREGION_32_BITS = 0, 1, 2 << 4  # of the kernel's proposal
 AROUND = 2048  # bytes on each side of a sub-region in which its effect shows
 
 
@@ -261,6 +264,51 @@ def test_signal_has_the_effect_of_the_write(session, device, times):
                 signalled = effect(session, region, one.offset,
                                    lambda: os.eventfd_write(number, 1))
                 assert signalled == written, f"sub-region at {one.offset:#x}"
+
+
+def packet(one, command=IOREGION_WRITE, **changes):
+    """What the kernel would send for a write of 32 bits at the start of the sub-region. The user
+    data of an ioregionfd are where an ioeventfd has its datamatch."""
+    fields = {"user_data": one.datamatch, "offset": 0, "data": 1, **changes}
+    info = command | IOREGION_32_BITS
+    return struct.pack("=IIQQQ", info, 0, fields["user_data"], fields["offset"], fields["data"])
+
+
+# Packets that are no write to the sub-region, for an entry.
+NO_WRITES = {
+    "read": lambda one: packet(one, IOREGION_READ),
+    "of-another-sub-region": lambda one: packet(one, user_data=one.datamatch ^ 1 << 40),
+    "cut-short": lambda one: packet(one)[:-1],
+    "longer": lambda one: packet(one) + b"\0",
+    "empty": lambda one: b"",
+}
+
+
+def posting(session, device):
+    """(region, entry, socket) of what takes writes of its own size as packets and does not
+    answer; skips the case where there is none."""
+    found = [(device.regions[reply.index], one, descriptor(reply, one))
+             for reply in all_listed(session, device) for one in entries(reply)
+             if one.type == TYPE.IOREGIONFD and not one.size
+             and stat.S_ISSOCK(os.fstat(descriptor(reply, one).fileno()).st_mode)]
+    if not found:
+        pytest.skip("needs: an ioregionfd that is a socket and posts its writes")
+    return found
+
+
+@covers("REG-IOFD-005", "REG-IOFD-010")
+@needs("io_fds", "ioeventfd_effect")
+@pytest.mark.parametrize("before", [*NO_WRITES, "nothing"])
+def test_packet_of_a_write_has_its_effect_and_no_other_packet_has_one(session, device, before):
+    for region, one, end in posting(session, device):
+        written = effect(session, region, one.offset, lambda: ring(session, region, one))
+        words = words_around(session, region, one.offset)
+        if before in NO_WRITES:
+            os.write(end.fileno(), NO_WRITES[before](one))
+        session.barrier()
+        assert not changes(words, words_around(session, region, one.offset)), before
+        sent = effect(session, region, one.offset, lambda: os.write(end.fileno(), packet(one)))
+        assert sent == written, f"sub-region at {one.offset:#x}"
 
 
 # ---- what argsz and max_msg_fds leave ----

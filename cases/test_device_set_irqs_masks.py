@@ -43,6 +43,20 @@ def test_range_is_masked_as_a_whole(session, device, fds, name):
 @covers("IRQ-SET-019")
 @needs("maskable", "raise_irq")
 @each_index
+def test_interrupt_that_is_masked_twice_is_unmasked_once(session, device, fds, name):
+    line, eventfd = line_of(session, device, name, "MASKABLE"), fds.eventfd()
+    line.assign([eventfd])
+    line.set(MASK)
+    line.set(MASK)
+    line.set(UNMASK)
+    line.expect([eventfd], [0])
+    device.raise_irq(session, line.index, 0)
+    line.expect([eventfd], [1])
+
+
+@covers("IRQ-SET-019")
+@needs("maskable", "raise_irq")
+@each_index
 def test_unmasked_interrupt_is_signalled_from_then_on(session, device, fds, name):
     line = line_of(session, device, name, "MASKABLE")
     eventfds = line.assigned(fds)
@@ -74,7 +88,7 @@ def test_interrupt_that_was_raised_while_masked_is_pending_or_lost(session, devi
 
 @covers("IRQ-SET-019")
 @needs("maskable", "raise_irq")
-@each_index
+@each_index_of_several
 def test_unmask_of_a_vector_leaves_the_others_masked(session, device, fds, name):
     line = line_of(session, device, name, "MASKABLE", least=2)
     eventfds = line.assigned(fds)

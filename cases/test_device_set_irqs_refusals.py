@@ -6,8 +6,8 @@ import struct
 import pytest
 
 from interrupts import (
-    ASSIGN, MASK, TRIGGER, TRIGGER_BOOL, UNMASK, each_index, empty_indexes, expect_released,
-    inside, line_of, lines_of,
+    ASSIGN, MASK, NAMES, SEVERAL, TRIGGER, TRIGGER_BOOL, UNMASK, each_index, empty_indexes,
+    expect_released, inside, line_of, lines_of,
 )
 from vuc import constants, covers, message, needs, reading
 
@@ -265,8 +265,10 @@ MISMATCHES = {  # count and number of descriptors
 @covers("IRQ-SET-018")
 @reading("I3")
 @needs("irq1", "pipe")
-@each_index
-@pytest.mark.parametrize("which", MISMATCHES)
+@pytest.mark.parametrize(("name", "which"), [
+    pytest.param(name, which, id=f"{which}-{name}")
+    for which, (count, _) in MISMATCHES.items() for name in (NAMES if count < 2 else SEVERAL)
+])
 def test_wrong_number_of_descriptors_is_refused_as_a_whole(session, device, fds, name, which):
     count, number = MISMATCHES[which]
     line = line_of(session, device, name, least=count)

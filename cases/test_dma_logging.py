@@ -92,6 +92,21 @@ def test_writes_inside_the_ranges_are_logged(log, fds):
 def test_writes_inside_several_ranges_are_logged(log, fds):
     log.map(fds)
     log.map(fds, OTHER)
+    log.map(fds, OTHER + SIZE)
+    log.start(ranges=[(OTHER, SIZE), (BASE, SIZE), (OTHER + SIZE, SIZE)])
+    log.write(1, 7)
+    log.write(0, 3, address=OTHER)
+    log.write(8, address=OTHER + SIZE)
+    log.expect({1, 7})
+    log.expect({0, 3}, OTHER)
+    log.expect({8}, OTHER + SIZE)
+
+
+@covers("LOG-REPORT-011", "LOG-START-002")
+@needs("dma_logging", "provoke_dma")
+def test_writes_inside_ranges_that_cut_maps_are_logged(log, fds):
+    log.map(fds)
+    log.map(fds, OTHER)
     log.start(ranges=[(OTHER, 4 * PAGE), (BASE, SIZE // 2), (OTHER + 8 * PAGE, PAGE)])
     log.write(1, 7)
     log.write(0, 3, 8, address=OTHER)

@@ -21,6 +21,8 @@ from migrating import each_state, migration_fixture  # noqa: F401 - a fixture
 from vuc import covers, needs, reading
 
 MIB = 1 << 20
+APART = 4 * MIB  # pages that a log may not want to keep in one place
+SPREAD = 300
 HUNDRED = 100 * PAGE
 OVERHEAD = FEATURE_SIZE + HEAD_SIZE
 LARGEST = (1 << 64) - 1
@@ -50,6 +52,22 @@ def test_pages_that_the_device_wrote_are_reported(log, fds):
     least = {0, 3, 7}
     most = blocks(least, log.page_size)
     log.judge(bits_of(bitmap_of(reply)), least, most)
+
+
+@covers("LOG-REPORT-001")
+@needs("dma_logging", "provoke_dma")
+@pytest.mark.parametrize("parts", [1, 5], ids=["in-one-range", "in-several"])
+def test_pages_far_apart_are_all_reported(log, fds, parts):
+    length = SPREAD * APART // parts
+    for start in range(0, SPREAD * APART, length):
+        log.map(fds, BASE + start, length)
+    log.start()
+    log.guest.succeed("FILL", BASE, 8, count=SPREAD, stride=APART)
+    far = APART // PAGE
+    for start in range(0, SPREAD * APART, length):
+        log.expect(range(0, length // PAGE, far), BASE + start, length)
+    for start in range(0, SPREAD * APART, length):
+        log.expect((), BASE + start, length)
 
 
 @covers("LOG-REPORT-001")
@@ -225,6 +243,17 @@ def test_report_clears_what_it_reports(log, fds):
 
 
 # ---- of which range ----
+
+
+@covers("LOG-REPORT-001")
+@needs("dma_logging", "provoke_dma")
+@pytest.mark.parametrize("bits", range(18, 36), ids=lambda bits: f"2-{bits}")
+def test_write_across_a_multiple_of_a_power_of_two_is_reported_on_both_sides(log, fds, bits):
+    border, size = 3 << bits, 4 * PAGE
+    log.map(fds, border - size, 2 * size)
+    log.start()
+    log.write(2, address=border - size, size=4 * PAGE)
+    log.expect(range(2, 7), border - size, 2 * size)
 
 
 @covers("LOG-REPORT-011")

@@ -9,11 +9,13 @@ ERROR; of all others, that they are noticed or not, and that the state tells whi
 import pytest
 
 from exchanges import flat_memory
+from interrupts import expect_signals
 from migrating import (
     GARBAGE, REGISTERS, STOPPED, config_header, each_size, each_state, put_register, register,
 )
 from migrating import contents_fixture, destination_fixture, migration_fixture  # noqa: F401
 from vuc import covers, message, needs
+from vuc.duration import short
 
 pytestmark = needs("migration")
 
@@ -22,6 +24,11 @@ FLOOD_ROOM_KIB = 32 << 10  # more than any honest device keeps of them
 
 
 # ---- data that are not what they should be ----
+
+
+def waited(eventfd):
+    """How often it is signalled at once or within the short duration."""
+    return eventfd.count() or eventfd.wait(short())
 
 
 def _flipped(data, at):
@@ -172,6 +179,25 @@ def test_interrupts_work_in_the_other_process(migration, destination, device, fd
     destination.session.call(trigger)
     assert new.wait() == 1
     assert old.count() == 0
+
+
+@covers("MIG-WRITE-007")
+@needs("process", "irq2", "raise_irq")
+def test_interrupt_that_waits_for_the_device_to_run_comes_in_the_other_process(
+        migration, destination, device, fds):
+    irq = device.irq_with(count=2)
+    old, new = fds.eventfds(irq.count), fds.eventfds(irq.count)
+    assign = message("DEVICE_SET_IRQS", flags="DATA_EVENTFD|ACTION_TRIGGER", index=irq.index,
+                     count=irq.count)
+    migration.session.call(assign, old)
+    destination.session.call(assign, new)
+    migration.set("STOP")
+    migration.session.outcome(device.irq_message(irq.index, irq.count - 1))
+    migration.set("STOP_COPY")
+    destination.restore(migration.save())
+    migration.run()
+    # Where it comes when the device runs again, it comes wherever the device runs again.
+    expect_signals(destination.session, new, [waited(one) for one in old])
 
 
 @covers("MIG-WRITE-007", "MIG-FSM-016")

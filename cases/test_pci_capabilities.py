@@ -72,6 +72,7 @@ def test_extended_capability_list_is_in_bounds_and_ends(session):
     for header, at in extended(session):
         assert header & 0xFFFF != 0xFFFF, f"{at:#x}"
         assert header >> 16 & 0xF or not header & 0xFFFF, f"version of {at:#x}"
+        assert not header >> 20 or number(session, header >> 20), f"nothing behind {at:#x}"
 
 
 @covers("PCI-EXT-003")

@@ -8,6 +8,7 @@ from vuc.duration import short
 from vuc.session import DEFAULT, MAIN, TWIN, Connection, Reply
 
 INFO = message("DEVICE_GET_INFO")
+CROWD = 80  # connections: more than a server may have devices for
 
 
 def pieces(size, length):
@@ -180,6 +181,25 @@ def test_second_connection_does_not_disturb_the_interrupts_of_the_first(
     second.close()
     device.raise_irq(session, irq.index, 0)
     assert event.wait() == 1
+
+
+@covers("CONN-SOCK-004")
+def test_many_connections_at_once_do_not_disturb_the_first(session, connect, target, fds):
+    others = []
+    for _ in range(CROWD):
+        try:
+            others.append(fds.keep(Connection.connect(target.socket, short())))
+        except OSError:  # the queue of the listening socket is full
+            break
+    for one in others:
+        one.send(one.version(), maybe=True)
+        session.barrier()
+    for one in others:
+        one.close()
+    session.barrier()
+    if target.sessions != "many":
+        session.close()
+    connect().barrier()
 
 
 @covers("CONN-SOCK-004")

@@ -11,7 +11,7 @@ from dma import (
 )
 from mapping import BASE, PAGE, SIZE, eventually, map_range
 
-from vuc import covers, message, needs
+from vuc import covers, message, needs, reading
 from vuc.duration import long
 from vuc.session import MAIN, TWIN
 from vuc.vdma import TERMINAL, Vdma
@@ -118,7 +118,8 @@ def test_each_session_has_a_twin_socket_of_its_own(connect):
         guest.asked_nothing()
 
 
-@covers("TWIN-IO-002")
+@covers("CONN-STALL-001", "TWIN-IO-002")
+@reading("T15")
 @dma_by_messages
 def test_what_the_server_waits_for_does_not_stall_the_main_socket(connect):
     guest = guest_of(connect, twin=True)

@@ -246,7 +246,7 @@ int device_get_info(void *owner, struct msg *msg, struct session_reply *reply)
 		return -EINVAL;
 	info = (struct wire_device_info){
 		.argsz = sizeof(info),
-		.flags = WIRE_DEVICE_FLAG_RESET | WIRE_DEVICE_FLAG_PCI,
+		.flags = WIRE_DEVICE_FLAG_PCI | (device->no_reset ? 0 : WIRE_DEVICE_FLAG_RESET),
 		.num_regions = device->table.count,
 		.num_irqs = WIRE_IRQ_INDEX_NUM,
 	};
@@ -256,8 +256,12 @@ int device_get_info(void *owner, struct msg *msg, struct session_reply *reply)
 
 int device_reset_command(void *owner, struct msg *msg, struct session_reply *reply)
 {
+	struct device *device = owner;
+
 	(void)msg;
 	(void)reply;
-	device_reset(owner);
+	if (device->no_reset)
+		return -EINVAL;
+	device_reset(device);
 	return 0;
 }

@@ -32,6 +32,7 @@ enum device_profile {
 
 struct device {
 	enum device_profile profile;
+	bool no_reset;		/* DEVICE_RESET is not offered */
 	struct irq *irq;
 	struct dma *dma;
 	struct config config;
@@ -78,7 +79,7 @@ void device_abort(struct device *device);
 /* Handler of GET_INFO. -EINVAL if argsz is too small. */
 int device_get_info(void *owner, struct msg *msg, struct session_reply *reply);
 
-/* Handler of DEVICE_RESET. */
+/* Handler of DEVICE_RESET. -EINVAL if it is not offered. */
 int device_reset_command(void *owner, struct msg *msg, struct session_reply *reply);
 
 #endif

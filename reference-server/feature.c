@@ -59,11 +59,9 @@ static void feature_echo(const struct feature_request *request, struct session_r
 static int feature_get_migration(struct feature *feature, const struct feature_request *request,
 				 struct session_reply *reply)
 {
-	const struct wire_migration migration = {
-		.flags = WIRE_MIGRATION_STOP_COPY | WIRE_MIGRATION_PRE_COPY,
-	};
+	const uint32_t pre_copy = feature->migration->no_pre_copy ? 0 : WIRE_MIGRATION_PRE_COPY;
+	const struct wire_migration migration = { .flags = WIRE_MIGRATION_STOP_COPY | pre_copy };
 
-	(void)feature;
 	return feature_put(request, &migration, sizeof(migration), reply);
 }
 
@@ -149,8 +147,12 @@ static const struct feature_row feature_rows[] = {
 	  .get_size = sizeof(struct wire_logging_report) },
 };
 
-static const struct feature_row *feature_find(uint32_t id)
+static const struct feature_row *feature_find(const struct feature *feature, uint32_t id)
 {
+	bool of_migration = id == WIRE_FEATURE_MIGRATION || id == WIRE_FEATURE_MIG_DEVICE_STATE;
+
+	if (of_migration ? !feature->migration : !feature->dirty)
+		return NULL;
 	for (size_t i = 0; i < sizeof(feature_rows) / sizeof(feature_rows[0]); i++) {
 		if (feature_rows[i].id == id)
 			return &feature_rows[i];
@@ -181,7 +183,7 @@ int feature_command(void *owner, struct msg *msg, struct session_reply *reply)
 	int error;
 
 	msg_read(msg, wire, sizeof(*wire));
-	row = feature_find(wire->flags & WIRE_FEATURE_MASK);
+	row = feature_find(owner, wire->flags & WIRE_FEATURE_MASK);
 	if (!row)
 		return -ENOTTY;
 	error = feature_check(row, wire->flags);

@@ -13,16 +13,16 @@
 #include "dispatch.h"
 #include "migration.h"
 
-/* The state of this module: whose features these are. */
+/* The state of this module: whose features these are; NULL if the device does without. */
 struct feature {
 	struct migration *migration;
 	struct dirty *dirty;
 };
 
 /*
- * Handler of DEVICE_FEATURE. -ENOTTY for an unknown feature; -EINVAL for a method that the
- * feature does not have, undefined flags, no or two methods, a short argsz, too little data; what
- * migration_set_state(), dirty_start() and dirty_report_size() say.
+ * Handler of DEVICE_FEATURE. -ENOTTY for a feature that is unknown or left out; -EINVAL for a
+ * method that the feature does not have, undefined flags, no or two methods, a short argsz, too
+ * little data; what migration_set_state(), dirty_start() and dirty_report_size() say.
  */
 int feature_command(void *owner, struct msg *msg, struct session_reply *reply);
 

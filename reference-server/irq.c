@@ -213,6 +213,8 @@ static int irq_check_form(const struct irq *irq, const struct wire_irq_set *set)
 	    !irq_is_one_of(set->flags, WIRE_IRQ_SET_ACTION_TYPE_MASK))
 		return -EINVAL;
 	type = &irq->types[set->index];
+	if (set->flags & WIRE_IRQ_SET_DATA_EVENTFD && !(type->flags & WIRE_IRQ_INFO_EVENTFD))
+		return -EINVAL;
 	if (set->start + set->count <= type->count && fault_on(FAULT_irq_range_wraps))
 		return 0;
 	if (set->start > type->count || set->count > type->count - set->start)

@@ -41,6 +41,9 @@ enum main_option {
 	MAIN_MAX_DATA_XFER_SIZE,
 	MAIN_MAX_DMA_MAPS,
 	MAIN_DEVICES,
+	MAIN_WITH,
+	MAIN_WITHOUT,
+	MAIN_REQUIRE,
 	MAIN_T_PARTIAL,
 	MAIN_T_IDLE,
 	MAIN_T_DMA,
@@ -59,6 +62,9 @@ static const struct option main_long_options[] = {
 	{ "max-data-xfer-size", required_argument, NULL, MAIN_MAX_DATA_XFER_SIZE },
 	{ "max-dma-maps", required_argument, NULL, MAIN_MAX_DMA_MAPS },
 	{ "devices", required_argument, NULL, MAIN_DEVICES },
+	{ "with", required_argument, NULL, MAIN_WITH },
+	{ "without", required_argument, NULL, MAIN_WITHOUT },
+	{ "require", required_argument, NULL, MAIN_REQUIRE },
 	{ "t-partial", required_argument, NULL, MAIN_T_PARTIAL },
 	{ "t-idle", required_argument, NULL, MAIN_T_IDLE },
 	{ "t-dma", required_argument, NULL, MAIN_T_DMA },
@@ -78,6 +84,11 @@ static const char main_help[] =
 	"  --fd=N                   use this descriptor: a listening socket, or a connected one,\n"
 	"                           with whose end the program ends\n"
 	"  --profile=full|vdma      the test device with everything (default), or bare\n"
+	"  --without=NAME[,NAME]    leave out of the device: reset, migration, pre_copy,\n"
+	"                           dma_logging, write_multiple; or this flag of all interrupts:\n"
+	"                           eventfd, maskable, automasked, noresize\n"
+	"  --with=NAME[,NAME]       give all interrupts this flag (eventfd ... noresize)\n"
+	"  --require=write_multiple refuse clients that do not offer it\n"
 	"  --devices=N              clients at a time, each with its device (default 8)\n"
 	"  --max-msg-fds=N          announced limits: descriptors in a message (16),\n"
 	"  --max-data-xfer-size=N   bytes of one access (1048576),\n"
@@ -115,6 +126,65 @@ static int main_profile(const char *name, enum device_profile *out)
 		return -EINVAL;
 	*out = strcmp(name, "full") == 0 ? DEVICE_FULL : DEVICE_VDMA;
 	return 0;
+}
+
+/* What --without, --with and --require can name, and which of them may. */
+static const struct main_feature {
+	const char *name;
+	uint32_t bits;		/* SERVER_*; 0: a capability */
+} main_features[] = {
+	{ "reset", SERVER_RESET },
+	{ "migration", SERVER_MIGRATION },
+	{ "pre_copy", SERVER_PRE_COPY },
+	{ "dma_logging", SERVER_DMA_LOGGING },
+	{ "eventfd", WIRE_IRQ_INFO_EVENTFD },
+	{ "maskable", WIRE_IRQ_INFO_MASKABLE },
+	{ "automasked", WIRE_IRQ_INFO_AUTOMASKED },
+	{ "noresize", WIRE_IRQ_INFO_NORESIZE },
+	{ WIRE_CAP_WRITE_MULTIPLE, 0 },
+};
+
+static const struct main_feature *main_find_feature(const char *name, size_t size)
+{
+	for (size_t i = 0; i < sizeof(main_features) / sizeof(main_features[0]); i++) {
+		if (strlen(main_features[i].name) == size &&
+		    memcmp(main_features[i].name, name, size) == 0)
+			return &main_features[i];
+	}
+	return NULL;
+}
+
+/* One name of such a list: 0, or -EINVAL where the option does not take it. */
+static int main_set_feature(struct server_options *server, enum main_option option,
+			    const struct main_feature *feature)
+{
+	if (option == MAIN_WITHOUT) {
+		server->without |= feature->bits;
+		server->offer.no_write_multiple |= !feature->bits;
+	} else if (option == MAIN_WITH) {
+		server->with |= feature->bits;
+		return feature->bits & SERVER_IRQ_FLAGS ? 0 : -EINVAL;
+	} else {
+		server->offer.needs_write_multiple = true;
+		return feature->bits ? -EINVAL : 0;
+	}
+	return 0;
+}
+
+/* Names with commas between them. 0 or -EINVAL. */
+static int main_set_features(struct server_options *server, enum main_option option,
+			     const char *names)
+{
+	for (;;) {
+		size_t size = strcspn(names, ",");
+		const struct main_feature *feature = main_find_feature(names, size);
+
+		if (!feature || main_set_feature(server, option, feature))
+			return -EINVAL;
+		if (!names[size])
+			return 0;
+		names += size + 1;
+	}
 }
 
 /* Exits after the list; else 0 or -ENOENT. */
@@ -180,6 +250,10 @@ static int main_set(struct main_options *options, enum main_option option)
 		return 0;
 	case MAIN_PROFILE:
 		return main_profile(optarg, &options->server.profile);
+	case MAIN_WITH:
+	case MAIN_WITHOUT:
+	case MAIN_REQUIRE:
+		return main_set_features(&options->server, option, optarg);
 	case MAIN_FAULT:
 		return main_fault(optarg);
 	case MAIN_VERBOSE:
@@ -351,8 +425,12 @@ int main(int argc, char **argv)
 			.fd = -1,
 			.devices = 8,
 			.profile = DEVICE_FULL,
-			.offer = { 16, WIRE_DEFAULT_MAX_DATA_XFER_SIZE, WIRE_DEFAULT_MAX_DMA_MAPS,
-				   WIRE_DEFAULT_PGSIZES },
+			.offer = {
+				.max_msg_fds = 16,
+				.max_data_xfer_size = WIRE_DEFAULT_MAX_DATA_XFER_SIZE,
+				.max_dma_maps = WIRE_DEFAULT_MAX_DMA_MAPS,
+				.pgsizes = WIRE_DEFAULT_PGSIZES,
+			},
 			.t_partial = 30000,
 			.t_idle = 60000,
 			.t_dma = 30000,

@@ -205,7 +205,8 @@ int migration_set_state(struct migration *migration, uint32_t state)
 {
 	int error = 0;
 
-	if (state >= MIGRATION_STATES)
+	if (state >= MIGRATION_STATES ||
+	    (state == WIRE_STATE_PRE_COPY && migration->no_pre_copy))
 		return -EINVAL;
 	if (migration->state == WIRE_STATE_ERROR && fault_on(FAULT_error_can_be_left))
 		migration->state = WIRE_STATE_STOP;

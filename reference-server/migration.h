@@ -38,6 +38,7 @@ struct migration {
 	void *owner;
 	const struct migration_part *parts;
 	enum wire_migration_state state;
+	bool no_pre_copy;		/* PRE_COPY is no state of this device */
 	struct migration_stream stream;	/* in PRE_COPY, STOP_COPY and RESUMING */
 };
 

@@ -55,6 +55,7 @@ struct server {
 	int epoll;
 	int reserve;		/* given up for a moment to refuse a connection (EMFILE) */
 	bool done;
+	struct irq_type irqs[WIRE_IRQ_INDEX_NUM];
 	struct server_instance **instances;
 };
 
@@ -68,9 +69,35 @@ static int server_watch(const struct server *server, int op, int fd, uint32_t ev
 	return epoll_ctl(server->epoll, op, fd, &event) ? -errno : 0;
 }
 
+/* The interrupts of the profile, with what was said of them. */
+static void server_set_irqs(struct server *server)
+{
+	const struct server_options *options = &server->options;
+
+	memcpy(server->irqs, device_irq_types(options->profile), sizeof(server->irqs));
+	for (int i = 0; i < WIRE_IRQ_INDEX_NUM; i++) {
+		if (!server->irqs[i].count)
+			continue;
+		server->irqs[i].flags |= options->with & SERVER_IRQ_FLAGS;
+		server->irqs[i].flags &= ~options->without;
+	}
+}
+
+/* The device as it is, but for what it was told to do without. */
+static void server_leave_out(struct server_instance *instance, uint32_t without)
+{
+	instance->device.no_reset = without & SERVER_RESET;
+	instance->device.migration.no_pre_copy = without & SERVER_PRE_COPY;
+	if (without & SERVER_MIGRATION)
+		instance->feature.migration = NULL;
+	if (without & SERVER_DMA_LOGGING)
+		instance->feature.dirty = NULL;
+}
+
 static int server_open_instance(struct server *server, unsigned int number)
 {
 	struct server_instance *instance = calloc(1, sizeof(*instance));
+	int error;
 
 	if (!instance)
 		return -ENOMEM;
@@ -78,7 +105,7 @@ static int server_open_instance(struct server *server, unsigned int number)
 	instance->number = number;
 	instance->main.instance = instance;
 	instance->twin.instance = instance;
-	irq_init(&instance->irq, device_irq_types(server->options.profile));
+	irq_init(&instance->irq, server->irqs);
 	dma_init(&instance->dma);
 	instance->version.offer = &server->options.offer;
 	instance->version.session = &instance->session;
@@ -98,8 +125,10 @@ static int server_open_instance(struct server *server, unsigned int number)
 		.session = &instance->session,
 		.owners = instance->owners,
 	};
-	return device_open(&instance->device, server->options.profile, &instance->irq,
-			   &instance->dma);
+	error = device_open(&instance->device, server->options.profile, &instance->irq,
+			    &instance->dma);
+	server_leave_out(instance, server->options.without);
+	return error;
 }
 
 /* The largest message: also a client that has not been told our limit may use the default. */
@@ -468,6 +497,7 @@ static int server_start(struct server *server)
 	server->instances = calloc(server->options.devices, sizeof(struct server_instance *));
 	if (!server->instances)
 		return -ENOMEM;
+	server_set_irqs(server);
 	for (uint32_t i = 0; i < server->options.devices; i++) {
 		int error = server_open_instance(server, i);
 

@@ -17,6 +17,14 @@
 #include "device.h"
 #include "version.h"
 
+/* What a device may have or not, by bit. The first bits are the flags of its interrupts. */
+#define SERVER_IRQ_FLAGS (WIRE_IRQ_INFO_EVENTFD | WIRE_IRQ_INFO_MASKABLE | \
+			  WIRE_IRQ_INFO_AUTOMASKED | WIRE_IRQ_INFO_NORESIZE)
+#define SERVER_RESET (1u << 8)
+#define SERVER_MIGRATION (1u << 9)
+#define SERVER_PRE_COPY (1u << 10)
+#define SERVER_DMA_LOGGING (1u << 11)
+
 /* So many that the events of all fit one call. */
 #define SERVER_MAX_DEVICES 62
 
@@ -25,6 +33,8 @@ struct server_options {
 	bool connected;		/* the latter: the server ends with that connection */
 	uint32_t devices;	/* instances, 1 to SERVER_MAX_DEVICES */
 	enum device_profile profile;
+	uint32_t with;		/* SERVER_IRQ_FLAGS that all interrupts have beyond the profile */
+	uint32_t without;	/* SERVER_* that the device has not in spite of it */
 	struct version_offer offer;
 	uint64_t t_partial;	/* ms from the first byte of a message to its last */
 	uint64_t t_idle;	/* ms for which the peer may not take a byte of its replies */

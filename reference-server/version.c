@@ -111,14 +111,16 @@ static int version_number(struct json_object *value, const struct version_rule *
 }
 
 /* The two switches. */
-static int version_switches(struct json_object *capabilities, struct version_proposal *proposal)
+static int version_switches(struct json_object *capabilities, const struct version_offer *offer,
+			    struct version_proposal *proposal)
 {
 	struct json_object *value, *inner;
 
 	if (json_object_object_get_ex(capabilities, WIRE_CAP_WRITE_MULTIPLE, &value)) {
 		if (!json_object_is_type(value, json_type_boolean))
 			return -EINVAL;
-		proposal->write_multiple = json_object_get_boolean(value);
+		proposal->write_multiple =
+			!offer->no_write_multiple && json_object_get_boolean(value);
 	}
 	if (!json_object_object_get_ex(capabilities, WIRE_CAP_TWIN_SOCKET, &value))
 		return 0;
@@ -153,7 +155,7 @@ static int version_capabilities(struct json_object *json, const struct version_o
 	/* Without a common page size no DMA could ever be mapped. */
 	if (!error && !(proposal->value[VERSION_PGSIZES] & offer->pgsizes))
 		error = -EINVAL;
-	return error ? error : version_switches(capabilities, proposal);
+	return error ? error : version_switches(capabilities, offer, proposal);
 }
 
 static void version_text(const struct version_offer *offer, const struct version_proposal *proposal,
@@ -263,6 +265,8 @@ int version_command(void *owner, struct msg *msg, struct session_reply *reply)
 			version_twin(version, msg, &proposal, reply);
 		version_text(version->offer, &proposal, reply);
 	}
+	if (!error && version->offer->needs_write_multiple && !proposal.write_multiple)
+		error = -EINVAL;
 	if (!error)
 		version_agree(version, &proposal);
 	if (error && fault_on(FAULT_failed_negotiation_ends_the_server))

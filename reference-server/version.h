@@ -27,6 +27,8 @@ struct version_offer {
 	uint32_t max_data_xfer_size;
 	uint32_t max_dma_maps;
 	uint64_t pgsizes;
+	bool no_write_multiple;		/* it is not taken up */
+	bool needs_write_multiple;	/* a client that does not propose it is refused */
 };
 
 /* The state of this module: where the outcome goes. */
@@ -37,7 +39,8 @@ struct version {
 
 /*
  * Handler of VERSION. On success the limits are in the session and it is negotiated.
- * -EPROTONOSUPPORT for another major, -EINVAL for bad version data, -ENOMEM.
+ * -EPROTONOSUPPORT for another major; -EINVAL for bad version data, or without a capability that
+ * we need; -ENOMEM.
  */
 int version_command(void *owner, struct msg *msg, struct session_reply *reply);
 

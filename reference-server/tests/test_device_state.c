@@ -260,6 +260,30 @@ static void doorbells_ring_by_message_and_by_eventfd(void **state)
 	assert_int_equal(counter(side, 2), 3);
 }
 
+static void doorbell_with_an_ioregionfd_counts_its_writes(void **state)
+{
+	struct bench *bench = *state;
+	struct side *side = &bench->from;
+	struct device_doorbell_command command = { .info = 1, .user_data = 0x820 };
+	int fd;
+
+	device_attach(&side->device);
+	fd = side->device.doorbell.fd[3];
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(write(fd, &command, sizeof(command)), sizeof(command));
+	assert_int_equal(counter(side, 3), 3);
+	put(side, WIRE_REGION_INDEX_BAR4, 0x820, "1", 1);
+	assert_int_equal(counter(side, 3), 4);
+	command.info = 0;
+	assert_int_equal(write(fd, &command, sizeof(command)), sizeof(command));
+	assert_int_equal(write(fd, &command, 1), 1);
+	assert_int_equal(write(fd, "0123456789012345678901234567890123456789", 40), 40);
+	command.info = 1;
+	command.user_data = 1;
+	assert_int_equal(write(fd, &command, sizeof(command)), sizeof(command));
+	assert_int_equal(counter(side, 3), 4);
+}
+
 static void a_doorbell_that_blocks_does_not_block_us(void **state)
 {
 	struct bench *bench = *state;
@@ -293,6 +317,7 @@ int main(void)
 		CASE(bits_that_no_device_has_are_refused),
 		CASE(a_stopped_device_signals_later),
 		CASE(doorbells_ring_by_message_and_by_eventfd),
+		CASE(doorbell_with_an_ioregionfd_counts_its_writes),
 		CASE(a_doorbell_that_blocks_does_not_block_us),
 		CASE(rings_before_a_reset_are_forgotten),
 	};

@@ -13,7 +13,12 @@
 #include "call.h"
 #include "version.h"
 
-static const struct version_offer offer = { 16, 65536, 100, 4096 };
+static const struct version_offer offer = {
+	.max_msg_fds = 16,
+	.max_data_xfer_size = 65536,
+	.max_dma_maps = 100,
+	.pgsizes = 4096,
+};
 
 struct input {
 	const char *text;
