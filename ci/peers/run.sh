@@ -35,7 +35,51 @@ judge() {
 	conformance "$1" || failed+=("$1")
 }
 
-# The gpio example of the vfio_user crate, by cargo from the crate registry.
+# What of ours is built on the vfio_user crate. Fails if it is not there then.
+rust_vmm() { # NAME
+	local crate=(--quiet --manifest-path ci/peers/rust-vmm/Cargo.toml)
+	if ! command -v cargo >/dev/null; then
+		skip "$1" "cargo is not installed"
+	elif ! cargo fetch --offline "${crate[@]}" 2>/dev/null && ! cargo fetch "${crate[@]}"; then
+		skip "$1" "cargo can not get the vfio_user crate here"
+	elif ! cargo build --offline "${crate[@]}" --target-dir build/peers/rust-vmm; then
+		failed+=("$1")
+	else
+		return 0
+	fi
+	return 1
+}
+
+# Our port of the test device to the server of the crate.
+rust_vmm_vdma() {
+	rust_vmm rust-vmm-vdma || return
+	judge rust-vmm-vdma
+}
+
+# The client of the crate before our server; it says a line for each check.
+rust_vmm_client() {
+	local name=rust-vmm-client log=build/report/rust-vmm-client.log
+	rust_vmm $name || return
+	printf '\npeer %s\n' $name
+	mkdir -p build/report
+	timeout 60 build/peers/rust-vmm/debug/client build/vuc-server >$log 2>&1 ||
+		echo "FAIL  exit status $?" >>$log
+	cat $log
+	! grep -q '^FAIL' $log || failed+=($name)
+	junit <$log >build/report/$name.xml
+}
+
+# "ok NAME" and "FAIL NAME", a line each, as JUnit.
+junit() {
+	local begin='<testcase classname="peers" name='
+	echo '<testsuite>'
+	sed -n 's/&/\&amp;/g; s/</\&lt;/g; s/"/\&quot;/g
+		s|^ok *\(.*\)|'"$begin"'"\1"/>|p
+		s|^FAIL *\(.*\)|'"$begin"'"\1"><failure/></testcase>|p'
+	echo '</testsuite>'
+}
+
+# The gpio example of the crate. It runs only when it is named: the port shows what it shows.
 rust_vmm_gpio() {
 	local name=rust-vmm-gpio version=0.1.7 root=build/peers/rust-vmm
 	if ! [ -x "$root/bin/gpio" ]; then
@@ -63,7 +107,19 @@ libvfio_user_gpio() {
 	fi
 }
 
-peers=(rust_vmm_gpio libvfio_user_gpio)
+# The test device on libvfio-user (libvfio-user/), for whoever has the library installed.
+libvfio_user_vdma() {
+	local name=libvfio-user-vdma
+	if [ -z "${LIBVFIO_USER:-}" ]; then
+		skip $name "LIBVFIO_USER does not name the prefix of an installed libvfio-user"
+	elif make -s -f ci/peers/libvfio-user/Makefile LIBVFIO_USER="$LIBVFIO_USER"; then
+		judge $name
+	else
+		failed+=("$name")
+	fi
+}
+
+peers=(rust_vmm_client rust_vmm_vdma libvfio_user_gpio libvfio_user_vdma)
 case ${1:-} in
 --list) printf '%s\n' "${peers[@]//_/-}"; exit ;;
 -h | --help) sed -n '4,7s/^# //p' "$0"; exit ;;

@@ -36,6 +36,9 @@ from .session import Connection
 SLOTS = 8
 BUFFER = 0x10000
 BUFFER_SIZE = 0x10000
+# The bytes of one store: a socket hands so few over as a whole. That a server puts together what
+# comes in pieces is for other cases to show.
+PIECE = 0x4000
 PATTERN_STEP = 0x9D
 
 REGISTERS = {
@@ -293,8 +296,10 @@ class Vdma:
         return self.session.call("REGION_READ", region=0, offset=BUFFER + offset, count=size).data
 
     def store(self, offset: int, data: bytes) -> None:
-        """Store bytes to the device buffer."""
-        self.session.call("REGION_WRITE", region=0, offset=BUFFER + offset, data=data)
+        """Store bytes to the device buffer, in pieces of at most PIECE bytes."""
+        for at in range(0, len(data), PIECE):
+            self.session.call("REGION_WRITE", region=0, offset=BUFFER + offset + at,
+                              data=data[at : at + PIECE])
 
     # ---- events ----
 
