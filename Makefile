@@ -9,13 +9,14 @@ CFLAGS ?= -O2 -g
 CORES := $(shell nproc 2>/dev/null || echo 2)
 JOBS ?= $(CORES)
 LEVEL ?= must
+CASES ?= cases
 TARGET ?= $(if $(SERVER)$(SOCKET),,cases/targets/reference.toml)
 
 SHELL := bash
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all install conformance coverage mutation caught everything units test peers report lint
-.PHONY: format clean help setup FORCE
+.PHONY: all install conformance soak coverage mutation caught everything units fuzz replay bench
+.PHONY: benches test peers report lint format clean help setup FORCE
 MAKEFLAGS += --no-builtin-rules --no-print-directory $(if $(MAKELEVEL:0=),,-j$(CORES))
 
 FLOWS := reference-server harness
@@ -31,9 +32,10 @@ INC_harness := -Iharness
 LIBS_reference-server = $(shell pkg-config --libs json-c)
 
 # Variants: the flags that an object and its link take beyond BASE.
-VARIANTS := plain asan faulty cov pic
+VARIANTS := plain asan tsan faulty cov pic
 FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FLAGS_asan += -fno-omit-frame-pointer -O1 -g
+FLAGS_tsan := -fsanitize=thread -O1 -g
 FLAGS_faulty := -DVUC_FAULTS
 FLAGS_cov := -fprofile-instr-generate -fcoverage-mapping -O1
 FLAGS_cov += -Wno-unused-command-line-argument -mllvm -runtime-counter-relocation
@@ -61,6 +63,7 @@ $(B)/vuc-server$(2): $(call objects,$(1),$(wildcard reference-server/*.c))
 endef
 $(eval $(call server_rule,plain,))
 $(eval $(call server_rule,asan,-asan))
+$(eval $(call server_rule,tsan,-tsan))
 $(eval $(call server_rule,faulty,-faulty))
 $(eval $(call server_rule,cov,-cov))
 # Whatever the others are built with, and not for what they depend on.
@@ -83,15 +86,57 @@ $(B)/libvuc.so: $(call objects,pic,$(call SRC,harness))
 	$(Q)$(CC) $(BASE) $(FLAGS_pic) $(LDFLAGS) -shared -Wl,-z,defs $^ -o $@
 
 define unit_rule
-$(B)/tests/$(1)/%: $(B)/obj/asan/$(1)/tests/%.o $(call objects,asan,$(call SRC,$(1)))
+$(B)/tests$(3)/$(1)/%: $(B)/obj/$(2)/$(1)/tests/%.o $(call objects,$(2),$(call SRC,$(1)))
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC) $$(BASE) $$(FLAGS_asan) $$(LDFLAGS) $$^ $$(LIBS_$(1)) -lcmocka -o $$@
+	$$(Q)$$(CC) $$(BASE) $$(FLAGS_$(2)) $$(LDFLAGS) $$^ $$(LIBS_$(1)) -lcmocka -o $$@
 endef
-$(foreach f,$(FLOWS),$(eval $(call unit_rule,$(f))))
+$(foreach f,$(FLOWS),$(eval $(call unit_rule,$(f),asan)))
+$(foreach v,tsan faulty,$(eval $(call unit_rule,reference-server,$(v),-$(v))))
 
 UNITS := $(foreach t,$(TESTS),$(B)/tests/$(call flow,$(t))/$(basename $(notdir $(t))))
+RACES := $(patsubst %.c,%,$(notdir $(wildcard reference-server/tests/test_*_race.c)))
+UNITS += $(foreach v,tsan faulty,$(RACES:%=$(B)/tests-$(v)/reference-server/%))
 units: $(UNITS) ## the unit tests as programs, under build/tests/
-everything: all $(B)/vuc-server-asan $(B)/vuc-server-faulty units ## every variant
+everything: all $(patsubst %,$(B)/vuc-server-%,asan tsan faulty) units benches ## every variant
+
+FUZZER ?= space
+TIME ?= 60
+FUZZERS := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
+INC_fuzz := $(INC_reference-server)
+C_FILES = $(call SRC,reference-server) $(wildcard reference-server/*.h reference-server/tests/*.h)
+$(B)/fuzz/fuzz_%: fuzz/fuzz_%.c $(C_FILES) $(B)/flags
+	$(call say,FUZZ,$@)
+	$(Q)clang $(BASE) $(FLAGS_asan) -fsanitize=fuzzer $(INC_fuzz) $(LDFLAGS) $(filter %.c,$^) \
+		$(LIBS_reference-server) -o $@
+
+$(B)/fuzz/replay_%: $(B)/obj/asan/fuzz/fuzz_%.o $(B)/obj/asan/fuzz/replay.o \
+		$(call objects,asan,$(call SRC,reference-server))
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BASE) $(FLAGS_asan) $(LDFLAGS) $^ $(LIBS_reference-server) -o $@
+
+fuzz: $(B)/fuzz/fuzz_$(FUZZER) ## FUZZER=space for TIME=60 seconds, with clang
+	@mkdir -p $(B)/corpus/$(FUZZER); set -x; $< -max_total_time=$(TIME) -max_len=4096 \
+		-print_final_stats=1 -artifact_prefix=$(B)/fuzz/ $(B)/corpus/$(FUZZER) \
+		$(wildcard fuzz/corpus/$(FUZZER))
+
+replay: $(FUZZERS:%=$(B)/fuzz/replay_%) ## the stored inputs of all fuzzers, with any compiler
+	@$(foreach f,$(FUZZERS),$(B)/fuzz/replay_$(f) fuzz/corpus/$(f)/* &&) true
+
+define bench_rule
+$(B)/bench/%: $(B)/obj/plain/$(1)/bench/%.o $(call objects,plain,$(call SRC,$(1)) \
+		$(filter-out $(1)/bench/bench_%,$(wildcard $(1)/bench/*.c)))
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(BASE) $$(LDFLAGS) $$^ $$(LIBS_$(1)) -o $$@
+endef
+$(foreach f,$(FLOWS),$(eval $(call bench_rule,$(f))))
+
+RUNS ?= 5
+BENCH_FILES := $(wildcard $(FLOWS:%=%/bench/bench_*.c))
+BENCHES := $(patsubst %.c,$(B)/bench/%,$(notdir $(BENCH_FILES)))
+benches: $(BENCHES)
+bench: $(B)/vuc-server benches ## times and memory beside peers: RUNS=5, FULL=1, LIBVFIO_USER=
+	@$$(cat build/python) ci/bench.py --build=$(B) --runs=$(RUNS) \
+		$(if $(filter 1,$(FULL)),--full) $(ARGS)
 
 # What is compiled is compiled again when the compiler or a flag changes.
 FLAGS_LINE = $(CC) $(BASE) $(LDFLAGS) $(foreach v,$(VARIANTS),$(FLAGS_$(v)))
@@ -101,15 +146,18 @@ $(B)/flags: FORCE | setup
 NEEDS_TEST := test units everything $(B)/tests/%
 setup:
 	@CC='$(CC)' bash ci/setup.sh run $(if $(filter $(NEEDS_TEST),$(MAKECMDGOALS)),test) \
-		$(filter lint coverage mutation report,$(patsubst caught,mutation,$(MAKECMDGOALS)))
+		$(filter lint fuzz coverage mutation report,$(MAKECMDGOALS:caught=mutation))
 
 OURS := $(patsubst reference%,$(B)/vuc-server%,$(filter reference%,$(basename $(notdir $(TARGET)))))
 conformance: $(B)/libvuc.so $(INSTALLED) $(sort $(B)/vuc-server $(OURS)) ## cases against a server
 	@python=$$(cat build/python) PS4=; set -x; \
-	env PYTHONPATH=harness $$python -m pytest -p vuc.plugin cases \
+	env PYTHONPATH=harness $$python -m pytest -p vuc.plugin $(CASES) \
 		$(if $(TARGET),--target="$(TARGET)") $(if $(SERVER),--server="$$SERVER") \
 		$(if $(SOCKET),--socket="$(SOCKET)") --level=$(LEVEL) \
 		$(if $(K),-k "$$K") -n $(JOBS) $(ARGS)
+
+soak: ## the cases about mappings under a running device in full length; prints their figures
+	@$(MAKE) conformance CASES=cases/viommu SCALE=1 LEVEL=all JOBS=1
 
 coverage: $(B)/libvuc.so $(INSTALLED) $(B)/vuc-server-cov ## of the server, by the cases alone
 	@$$(cat build/python) ci/coverage.py
@@ -149,4 +197,4 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
 		printf '  make %-12s %s\n' "$$name" "$$what"; done
 
--include $(wildcard $(B)/obj/*/*/*.d $(B)/obj/*/*/tests/*.d)
+-include $(wildcard $(B)/obj/*/*/*.d $(B)/obj/*/*/tests/*.d $(B)/obj/*/*/bench/*.d)

@@ -73,19 +73,20 @@ part_clauses() { # 20
 
 # cmocka refuses to overwrite a result file and then writes to stderr, which therefore goes into a
 # file of its own and is read as well.
-unit() { # BUILD FLOW NAME
-	local base=$out/${1//\//-}-$2-$3 status=0
+unit() { # BUILD FLOW NAME [SUFFIX of tests/]
+	local base=$out/${1//\//-}-$2-$3${4-} status=0
 	CMOCKA_MESSAGE_OUTPUT=XML CMOCKA_XML_FILE=$base-%g.xml timeout 120 "${fixed[@]}" \
-		"$1/tests/$2/$3" >"$base.log" 2>"$base-stderr.log" || status=$?
+		"$1/tests${4-}/$2/$3" >"$base.log" 2>"$base-stderr.log" || status=$?
 	grep -q '<testsuites>' "$base-stderr.log" && mv "$base-stderr.log" "$base-stderr.xml"
 	"$python" ci/sum_parts.py --program "$status" "$base"-*.xml && return
 	cat "$base.log" "$base-stderr".* 2>/dev/null | tail -n 100 | tee "$base-tail.log"
 	record "${base##*/}-exit-status-$status" failure "$base-tail.log"
 }
 
-# With both compilers, where `build` had both: their sanitizers find different things.
-part_unit() { # 30
-	local source tree
+# With both compilers, where `build` had both: their sanitizers find different things. What is about
+# threads runs with ThreadSanitizer too, and with a fault that has to be noticed.
+part_unit() { # 60
+	local source tree variant program
 	make units
 	for source in {harness,reference-server}/tests/test_*.c; do
 		for tree in build build/clang build/gcc; do
@@ -93,20 +94,36 @@ part_unit() { # 30
 			unit "$tree" "${source%%/*}" "$(basename "$source" .c)"
 		done
 	done
+	for variant in tsan faulty; do
+		for program in build/tests-$variant/reference-server/test_*; do
+			unit build reference-server "${program##*/}" "-$variant"
+		done
+	done
+}
+
+# The stored inputs with the compiler of the build; the fuzzer itself needs clang.
+part_fuzz() { # 60
+	check replay make replay
+	if command -v clang >/dev/null; then
+		check space make fuzz FUZZER=space TIME=10
+	else
+		skip space "clang is not installed (ci/setup.sh fuzz)"
+	fi
 }
 
 part_selftest() { # 60
-	make all
+	make all benches
 	PYTHONPATH=harness "$python" -m pytest -q -n 2 --junitxml="$out/selftest.xml" \
 		--ignore=harness/tests/test_null_servers.py harness/tests ci/tests
 }
 
 # The plugin writes build/report/NAME.xml by itself; an old one must not be counted.
-conformance() { # NAME of a file in cases/targets
-	local status=0
-	rm -f "build/report/$1.xml"
-	"${fixed[@]}" make conformance TARGET="cases/targets/$1.toml" LEVEL=all || status=$?
-	cp "build/report/$1.xml" "$out/" || status=2
+conformance() { # NAME of a file in cases/targets, WORDS for make
+	local status=0 name=$1
+	shift
+	rm -f "build/report/$name.xml"
+	"${fixed[@]}" make conformance TARGET="cases/targets/$name.toml" LEVEL=all "$@" || status=$?
+	cp "build/report/$name.xml" "$out/" || status=2
 	return "$status"
 }
 
@@ -118,6 +135,11 @@ part_conformance() { # 120
 	cp build/report/reference{,-asan}.json "$out/all/" || status=2
 	check report "$python" ci/report/make_report.py "$out/all"
 	return "$status"
+}
+
+# What threads of DMA may do wrong, with several of them.
+part_threads() { # 60
+	conformance reference-tsan CASES="$(echo cases/viommu cases/test_device_dma*.py)"
 }
 
 # Each case is seen to fail: by a fault in the server, or by a server that does nothing. Most of

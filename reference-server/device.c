@@ -65,8 +65,7 @@ static int device_config_write(void *owner, uint64_t offset, const void *data, u
 	case CONFIG_NOTHING:
 		break;
 	case CONFIG_FLR:
-		device_reset(device);
-		break;
+		return device_reset(device);
 	}
 	return 0;
 }
@@ -187,9 +186,11 @@ void device_close(struct device *device)
 	device_memory_close(&device->bar4);
 }
 
-void device_attach(struct device *device)
+void device_attach(struct device *device, uint32_t threads)
 {
 	int error = 0;
+
+	device_engine_staff(&device->bar0.engine, threads);
 
 	if (device->profile == DEVICE_FULL)
 		error = device_doorbell_attach(&device->doorbell);
@@ -199,26 +200,36 @@ void device_attach(struct device *device)
 
 void device_detach(struct device *device)
 {
+	device_engine_dismiss(&device->bar0.engine);
 	migration_detach(&device->migration);
 	device_doorbell_detach(&device->doorbell);
 }
 
-void device_reset(struct device *device)
+int device_reset(struct device *device)
 {
-	struct device_engine *engine = &device->bar0.engine;
+	bool waits = !fault_on(FAULT_reset_does_not_wait);
+	int error = waits ? dma_quiesce(device->dma, DMA_ENDS) : 0;
 
-	device_engine_stop(engine);
+	if (error)
+		return error;
+	if (fault_on(FAULT_reset_drops_mappings)) {
+		struct session *session = device->dma->session;
+
+		dma_detach(device->dma);
+		dma_attach(device->dma, session);
+	}
 	device_doorbell_drop(&device->doorbell);
 	config_init(&device->config, device->profile == DEVICE_FULL);
-	if (!fault_on(FAULT_reset_forgets_registers))
-		device_bar0_init(&device->bar0, device->irq, device->dma, device->bar2.fd);
-	device_events_add(&engine->env.events, DEVICE_EVENT_RESET, 0, 0);
+	if (waits && !fault_on(FAULT_reset_forgets_registers))
+		device_bar0_reset(&device->bar0);
+	device_engine_event(&device->bar0.engine, DEVICE_EVENT_RESET);
 	device_memory_clear(&device->bar2);
 	if (device->profile == DEVICE_FULL)
 		device_memory_clear(&device->bar4);
 	memset(device->sink, 0, sizeof(device->sink));
 	irq_reset(device->irq);
 	migration_reset(&device->migration);
+	return 0;
 }
 
 void device_run(struct device *device)
@@ -226,7 +237,7 @@ void device_run(struct device *device)
 	device_engine_run(&device->bar0.engine);
 }
 
-uint64_t device_due(const struct device *device)
+uint64_t device_due(struct device *device)
 {
 	return device_engine_due(&device->bar0.engine);
 }
@@ -234,6 +245,11 @@ uint64_t device_due(const struct device *device)
 void device_abort(struct device *device)
 {
 	device_engine_stop(&device->bar0.engine);
+}
+
+void device_interrupt(struct device *device)
+{
+	device_engine_interrupt(&device->bar0.engine);
 }
 
 int device_get_info(void *owner, struct msg *msg, struct session_reply *reply)
@@ -262,6 +278,5 @@ int device_reset_command(void *owner, struct msg *msg, struct session_reply *rep
 	(void)reply;
 	if (device->no_reset)
 		return -EINVAL;
-	device_reset(device);
-	return 0;
+	return device_reset(device);
 }

@@ -58,23 +58,35 @@ int device_open(struct device *device, enum device_profile profile, struct irq *
 		struct dma *dma);
 void device_close(struct device *device);
 
-/* A client has come. */
-void device_attach(struct device *device);
+/* A client has come; so many threads are to run its DMA, at most (device_engine.h). */
+void device_attach(struct device *device, uint32_t threads);
 
-/* What the client leaves behind ends: its eventfds of doorbells, and a migration. */
+/*
+ * What the client leaves behind ends: its eventfds of doorbells, a migration, and threads; no
+ * operation is under way any more.
+ */
 void device_detach(struct device *device);
 
-/* The state of the beginning, in which the device runs. */
-void device_reset(struct device *device);
+/*
+ * The state of the beginning, in which the device runs. 0; -EINPROGRESS, to be called again, while
+ * threads come back from the operations that it has aborted.
+ */
+int device_reset(struct device *device);
 
 /* Lets its operations advance; to be called after each command, and as device_due() says. */
 void device_run(struct device *device);
 
 /* When device_run() is needed even if nothing happens: 0 at once, CLOCK_NEVER. */
-uint64_t device_due(const struct device *device);
+uint64_t device_due(struct device *device);
 
-/* Aborts all DMA operations, without interrupts. */
+/*
+ * Aborts all DMA operations, without interrupts. Those that a thread is at end behind their chunk:
+ * when dma_quiesce() says so.
+ */
 void device_abort(struct device *device);
+
+/* Gets threads out of copies that go nowhere; the windows are fenced. */
+void device_interrupt(struct device *device);
 
 /* Handler of GET_INFO. -EINVAL if argsz is too small. */
 int device_get_info(void *owner, struct msg *msg, struct session_reply *reply);

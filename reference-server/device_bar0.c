@@ -25,7 +25,17 @@ void device_bar0_init(struct device_bar0 *bar0, struct irq *irq, struct dma *dma
 	memset(bar0, 0, sizeof(*bar0));
 	bar0->irq = irq;
 	device_engine_init(&bar0->engine, irq, dma, door);
+	device_bar0_reset(bar0);
+}
+
+void device_bar0_reset(struct device_bar0 *bar0)
+{
+	device_engine_reset(&bar0->engine);
+	bar0->gctl = 0;
+	bar0->ckoff = 0;
+	bar0->cklen = 0;
 	bar0->pr_timeout = DEVICE_PR_TIMEOUT_VALUE;
+	memset(bar0->msix, 0, sizeof(bar0->msix));
 	for (uint32_t i = 0; i < CONFIG_MSIX_VECTORS; i++)
 		bar0->msix[4 * i + 3] = 1;	/* vectors begin masked */
 }
@@ -187,9 +197,8 @@ static int device_check_access(uint64_t offset, uint32_t count)
 	return 0;
 }
 
-static int device_bar0_read(void *owner, uint64_t offset, void *data, uint32_t count)
+static int device_load_all(struct device_bar0 *bar0, uint64_t offset, void *data, uint32_t count)
 {
-	struct device_bar0 *bar0 = owner;
 	uint32_t value;
 
 	if (offset >= DEVICE_BUFFER) {
@@ -206,9 +215,9 @@ static int device_bar0_read(void *owner, uint64_t offset, void *data, uint32_t c
 	return 0;
 }
 
-static int device_bar0_write(void *owner, uint64_t offset, const void *data, uint32_t count)
+static int device_store_all(struct device_bar0 *bar0, uint64_t offset, const void *data,
+			    uint32_t count)
 {
-	struct device_bar0 *bar0 = owner;
 	uint32_t value;
 
 	if (offset >= DEVICE_BUFFER) {
@@ -224,6 +233,28 @@ static int device_bar0_write(void *owner, uint64_t offset, const void *data, uin
 			return -EINVAL;
 	}
 	return 0;
+}
+
+static int device_bar0_read(void *owner, uint64_t offset, void *data, uint32_t count)
+{
+	struct device_bar0 *bar0 = owner;
+	int error;
+
+	pthread_mutex_lock(&bar0->engine.env.lock);
+	error = device_load_all(bar0, offset, data, count);
+	pthread_mutex_unlock(&bar0->engine.env.lock);
+	return error;
+}
+
+static int device_bar0_write(void *owner, uint64_t offset, const void *data, uint32_t count)
+{
+	struct device_bar0 *bar0 = owner;
+	int error;
+
+	pthread_mutex_lock(&bar0->engine.env.lock);
+	error = device_store_all(bar0, offset, data, count);
+	pthread_mutex_unlock(&bar0->engine.env.lock);
+	return error;
 }
 
 const struct region_ops device_bar0_ops = {

@@ -4,7 +4,8 @@
  *
  * Registers take naturally aligned accesses of 4 or 8 bytes (8 = two registers, the lower first);
  * anything else is -EINVAL and changes nothing. The device buffer takes any access. A register
- * that is only written reads 0, and a write to one that is only read is ignored.
+ * that is only written reads 0, and a write to one that is only read is ignored. An access has the
+ * engine's lock, so it sees the slots between two steps.
  */
 #ifndef DEVICE_BAR0_H
 #define DEVICE_BAR0_H
@@ -54,9 +55,12 @@ struct device_bar0 {
 extern const struct region_ops device_bar0_ops;
 
 /*
- * Reset values, without an operation. The IRQ register and the slots raise vectors in `irq`, the
- * slots access memory through `dma`, and `door` is the file of the side door.
+ * Reset values, without an operation or a thread. The IRQ register and the slots raise vectors in
+ * `irq`, the slots access memory through `dma`, and `door` is the file of the side door.
  */
 void device_bar0_init(struct device_bar0 *bar0, struct irq *irq, struct dma *dma, int door);
+
+/* Reset values; no operation is under way. */
+void device_bar0_reset(struct device_bar0 *bar0);
 
 #endif

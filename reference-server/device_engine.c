@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "fault.h"
 #include "log.h"
 
 /* Between two looks at the side door, in ms: nothing tells that the client stored to it. */
@@ -14,11 +15,40 @@
 void device_engine_init(struct device_engine *engine, struct irq *irq, struct dma *dma, int door)
 {
 	memset(engine, 0, sizeof(*engine));
+	pthread_mutex_init(&engine->env.lock, NULL);
+	pthread_cond_init(&engine->work, NULL);
 	engine->env.irq = irq;
 	engine->env.dma = dma;
 	engine->door = door;
+	device_engine_reset(engine);
+}
+
+static void engine_lock(struct device_engine *engine)
+{
+	pthread_mutex_lock(&engine->env.lock);
+}
+
+static void engine_unlock(struct device_engine *engine)
+{
+	pthread_mutex_unlock(&engine->env.lock);
+}
+
+void device_engine_reset(struct device_engine *engine)
+{
+	struct device_slot_env *env = &engine->env;
+
+	engine_lock(engine);
+	memset(&env->events, 0, sizeof(env->events));
+	memset(env->counters, 0, sizeof(env->counters));
+	memset(env->buffer, 0, sizeof(env->buffer));
+	env->drain_ms = 0;
+	engine->frozen = false;
+	engine->parked = false;
+	engine->stopping = false;
+	memset(engine->shown, 0, sizeof(engine->shown));
 	for (uint32_t i = 0; i < DEVICE_SLOTS; i++)
-		device_slot_init(&engine->slots[i], &engine->env, i);
+		device_slot_init(&engine->slots[i], env, i);
+	engine_unlock(engine);
 }
 
 static bool engine_holds(const struct device_engine *engine)
@@ -66,41 +96,216 @@ static void engine_show(struct device_engine *engine)
 
 void device_engine_park(struct device_engine *engine, bool parked)
 {
+	engine_lock(engine);
 	engine->parked = parked;
+	for (uint32_t i = 0; i < DEVICE_SLOTS; i++)
+		engine->slots[i].draining = false;
+	for (uint32_t i = 0; i < DEVICE_SLOTS && parked; i++)
+		device_slot_stop(&engine->slots[i]);
+	engine_unlock(engine);
+}
+
+void device_engine_event(struct device_engine *engine, enum device_event event)
+{
+	engine_lock(engine);
+	device_events_add(&engine->env.events, event, 0, 0);
+	engine_unlock(engine);
+}
+
+/* Whether a slot has something to do that this runner does. */
+static bool engine_can_run(const struct device_engine *engine, const struct device_slot *slot,
+			   enum device_slot_runner by)
+{
+	bool rests = engine->parked || (engine->stopping && !slot->draining);
+
+	if (slot->busy || rests)
+		return false;
+	if (slot->state == SLOT_QUEUED)
+		return !slot->armed && !engine->frozen && by != RUN_BY_WORKER;
+	return device_slot_runs(slot, by);
+}
+
+static void engine_advance(struct device_engine *engine, struct device_slot *slot,
+			   enum device_slot_runner by)
+{
+	device_slot_begin(slot);
+	device_slot_run(slot, by);
+	engine_show(engine);
+}
+
+/* The next slot in turn for a thread, or NULL. */
+static struct device_slot *engine_pick(struct device_engine *engine)
+{
 	for (uint32_t i = 0; i < DEVICE_SLOTS; i++) {
-		if (engine->slots[i].draining)
-			device_slot_abort(&engine->slots[i], true);
+		struct device_slot *slot = &engine->slots[(engine->turn + i) % DEVICE_SLOTS];
+
+		if (!engine_can_run(engine, slot, RUN_BY_WORKER))
+			continue;
+		engine->turn = slot->number + 1;
+		return slot;
 	}
+	return NULL;
+}
+
+static bool engine_has_busy(const struct device_engine *engine)
+{
+	for (uint32_t i = 0; i < DEVICE_SLOTS; i++) {
+		if (engine->slots[i].busy)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the loop has to look at a slot that a thread has left. */
+static bool engine_needs_loop(const struct device_engine *engine, const struct device_slot *slot)
+{
+	return slot->state == SLOT_HELD || device_slot_runs(slot, RUN_BY_MAIN) ||
+	       (engine->awaited && !engine_has_busy(engine));
+}
+
+static void *engine_work(void *arg)
+{
+	struct device_engine *engine = arg;
+
+	engine_lock(engine);
+	while (!engine->dismissed) {
+		struct device_slot *slot = engine_pick(engine);
+
+		if (!slot) {
+			pthread_cond_wait(&engine->work, &engine->env.lock);
+			continue;
+		}
+		slot->busy = true;
+		engine_advance(engine, slot, RUN_BY_WORKER);
+		slot->busy = false;
+		if (engine_needs_loop(engine, slot))
+			dma_kick(engine->env.dma);
+	}
+	engine_unlock(engine);
+	return NULL;
+}
+
+/* Wakes the threads if there is work; the first work of a client makes them. */
+static void engine_call(struct device_engine *engine)
+{
+	const uint32_t turn = engine->turn;
+	bool work = engine_pick(engine);
+	int error = 0;
+
+	engine->turn = turn;
+	if (!work)
+		return;
+	while (engine->threads < engine->wanted && !error) {
+		error = pthread_create(&engine->thread[engine->threads], NULL, engine_work, engine);
+		if (!error)
+			engine->threads++;
+	}
+	if (error)
+		engine->wanted = engine->threads;
+	if (error)
+		log_info("no more than %u threads for DMA: %s", engine->threads, strerror(error));
+	pthread_cond_broadcast(&engine->work);
+}
+
+void device_engine_staff(struct device_engine *engine, uint32_t threads)
+{
+	engine->wanted = threads < DEVICE_MAX_THREADS ? threads : DEVICE_MAX_THREADS;
+}
+
+void device_engine_dismiss(struct device_engine *engine)
+{
+	engine_lock(engine);
+	engine->dismissed = true;
+	pthread_cond_broadcast(&engine->work);
+	engine_unlock(engine);
+	for (; engine->threads; engine->threads--)
+		pthread_join(engine->thread[engine->threads - 1], NULL);
+	engine->dismissed = false;
+}
+
+void device_engine_interrupt(struct device_engine *engine)
+{
+	for (uint32_t i = 0; i < engine->threads; i++)
+		window_interrupt(engine->thread[i]);
+}
+
+bool device_engine_is_busy(struct device_engine *engine)
+{
+	bool busy;
+
+	engine_lock(engine);
+	busy = engine_has_busy(engine);
+	engine->awaited = busy;
+	engine_unlock(engine);
+	return busy;
+}
+
+/* Runs what is the loop's: all slots where there are no threads. */
+static void engine_run(struct device_engine *engine)
+{
+	enum device_slot_runner by;
+
+	if (engine_holds(engine))
+		engine_look_at_door(engine);
+	if (engine->wanted)
+		engine_call(engine);
+	by = engine->wanted ? RUN_BY_MAIN : RUN_BY_ANY;
+	for (uint32_t i = 0; i < DEVICE_SLOTS; i++) {
+		if (engine_can_run(engine, &engine->slots[i], by))
+			engine_advance(engine, &engine->slots[i], by);
+	}
+	if (engine->wanted)
+		engine_call(engine);
+	engine_show(engine);
+}
+
+/* Whether no slot has an operation, and all that was shown of them is true: most often. */
+static bool engine_rests(const struct device_engine *engine)
+{
+	const uint32_t at_work = 1u << SLOT_QUEUED | 1u << SLOT_RUN | 1u << SLOT_HELD |
+				 1u << SLOT_WAIT_PAGE | 1u << SLOT_WAIT_MSG;
+
+	for (uint32_t i = 0; i < DEVICE_SLOTS; i++) {
+		const struct device_slot *slot = &engine->slots[i];
+
+		if (1u << slot->state & at_work || device_slot_status(slot) != engine->shown[i])
+			return false;
+	}
+	return true;
 }
 
 void device_engine_run(struct device_engine *engine)
 {
-	if (engine->parked)
-		return;
-	if (engine_holds(engine))
-		engine_look_at_door(engine);
-	for (uint32_t i = 0; i < DEVICE_SLOTS; i++) {
-		if (!engine->frozen)
-			device_slot_begin(&engine->slots[i]);
-		device_slot_run(&engine->slots[i]);
-	}
-	engine_show(engine);
+	engine_lock(engine);
+	if (!engine->parked && !engine_rests(engine))
+		engine_run(engine);
+	engine_unlock(engine);
 }
 
-uint64_t device_engine_due(const struct device_engine *engine)
+static uint64_t engine_due(const struct device_engine *engine)
 {
+	enum device_slot_runner by = engine->wanted ? RUN_BY_MAIN : RUN_BY_ANY;
 	uint64_t due = engine_holds(engine) ? clock_now() + ENGINE_DOOR_MS : CLOCK_NEVER;
 
-	if (engine->parked)
-		return CLOCK_NEVER;
 	for (uint32_t i = 0; i < DEVICE_SLOTS; i++) {
 		const struct device_slot *slot = &engine->slots[i];
 
-		if (slot->state == SLOT_RUN)
+		if (slot->state == SLOT_RUN && engine_can_run(engine, slot, by))
 			return 0;
-		if (slot->draining && slot->drain_at < due)
+		if (slot->draining && slot->state == SLOT_HELD && slot->drain_at < due)
 			due = slot->drain_at;
 	}
+	return due;
+}
+
+uint64_t device_engine_due(struct device_engine *engine)
+{
+	uint64_t due = CLOCK_NEVER;
+
+	engine_lock(engine);
+	if (!engine->parked)
+		due = engine_due(engine);
+	engine_unlock(engine);
 	return due;
 }
 
@@ -112,46 +317,87 @@ void device_engine_go(struct device_engine *engine, uint32_t mask)
 	}
 }
 
-void device_engine_stop(struct device_engine *engine)
+static void engine_abort(struct device_engine *engine)
 {
 	for (uint32_t i = 0; i < DEVICE_SLOTS; i++)
-		device_slot_abort(&engine->slots[i], true);
+		device_slot_abort(&engine->slots[i], !fault_on(FAULT_reset_signals));
 	engine_show(engine);
 }
 
-static void engine_unmap(void *owner, struct range range)
+void device_engine_stop(struct device_engine *engine)
 {
-	struct device_engine *engine = owner;
+	engine_lock(engine);
+	engine_abort(engine);
+	engine_unlock(engine);
+}
 
+static void engine_unmap(struct device_engine *engine, struct range range)
+{
+	engine->env.unmapping = true;
+	engine->env.going = range;
 	engine->env.counters[COUNTER_UNMAPS]++;
 	device_events_add(&engine->env.events, DEVICE_EVENT_UNMAP_BEGIN, 0, range.first);
 	for (uint32_t i = 0; i < DEVICE_SLOTS; i++)
 		device_slot_unmap(&engine->slots[i], range);
-	if (engine->parked)
-		device_engine_park(engine, true);
 }
 
-static void engine_quiet(void *owner, struct range range)
+static void engine_quiesce(void *owner, enum dma_cause cause, struct range range)
 {
 	struct device_engine *engine = owner;
 
-	device_events_add(&engine->env.events, DEVICE_EVENT_UNMAP_QUIET, 0, range.first);
+	engine_lock(engine);
+	engine->stopping = cause == DMA_STOPS;
+	engine->env.unmapping = false;
+	switch (cause) {
+	case DMA_UNMAPS:
+		engine_unmap(engine, range);
+		break;
+	case DMA_STOPS:
+		for (uint32_t i = 0; i < DEVICE_SLOTS; i++)
+			device_slot_stop(&engine->slots[i]);
+		break;
+	case DMA_ENDS:
+		engine_abort(engine);
+		break;
+	}
+	engine_unlock(engine);
+}
+
+static void engine_quiet(void *owner, enum dma_cause cause, struct range range)
+{
+	struct device_engine *engine = owner;
+
+	engine_lock(engine);
+	if (cause == DMA_UNMAPS)
+		device_events_add(&engine->env.events, DEVICE_EVENT_UNMAP_QUIET, 0, range.first);
+	engine->env.unmapping = false;
+	engine->stopping = false;
 	for (uint32_t i = 0; i < DEVICE_SLOTS; i++)
 		device_slot_quiet(&engine->slots[i]);
+	engine_unlock(engine);
+}
+
+/* An unmap waits for references alone. */
+static bool engine_works(void *owner, enum dma_cause cause)
+{
+	return cause != DMA_UNMAPS && device_engine_is_busy(owner);
 }
 
 static void engine_moved(void *owner, struct dma_move *move, int result)
 {
 	struct device_engine *engine = owner;
 
+	engine_lock(engine);
 	for (uint32_t i = 0; i < DEVICE_SLOTS; i++) {
 		if (&engine->slots[i].move == move)
 			device_slot_moved(&engine->slots[i], result);
 	}
+	engine_unlock(engine);
 }
 
 const struct dma_ops device_engine_dma_ops = {
-	.unmap = engine_unmap,
+	.quiesce = engine_quiesce,
+	.works = engine_works,
 	.quiet = engine_quiet,
 	.moved = engine_moved,
 };

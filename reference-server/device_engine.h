@@ -2,9 +2,15 @@
 /*
  * device_engine.h - the slots of the test device together: when they run, the side door.
  *
- * The engine runs in the loop of the server, between commands, and never waits. While a slot is
- * held it looks at the side door, a page that the client may have mapped: that can release a slot
- * while a pending DMA_UNMAP keeps the socket busy.
+ * Slots are run by threads of the engine, or without any, by the loop of the server between
+ * commands: then everything happens in one order. In both cases what goes by messages is run by the
+ * loop, and the loop never waits for a thread. While a slot is held the loop looks at the side
+ * door, a page that the client may have mapped: that can release a slot while a pending DMA_UNMAP
+ * keeps the socket busy.
+ *
+ * Threads exist from the first operation of a client until it has left. One lock guards the engine
+ * and its slots (device_slot.h); functions take it themselves, and callers of device_slot_*()
+ * functions hold it.
  *
  * DMA does not ask for bus mastering: the Command register of the configuration space is stored
  * and has no effect here, so that a client which is no virtual machine need not know it.
@@ -18,37 +24,66 @@
 #define DEVICE_DOOR_RELEASE 0x00
 #define DEVICE_DOOR_STATE 0x40
 
+/* The most threads of an engine: more than slots have nothing to do. */
+#define DEVICE_MAX_THREADS DEVICE_SLOTS
+
 struct device_engine {
 	struct device_slot_env env;
 	struct device_slot slots[DEVICE_SLOTS];
 	bool frozen;		/* queued operations stay queued */
 	bool parked;		/* nothing advances: the device is stopped for migration */
+	bool stopping;		/* only what drains advances */
+	bool awaited;		/* the loop is to be woken when no slot is busy */
 	int door;		/* the device's */
 	uint32_t shown[DEVICE_SLOTS];	/* STATE at the side door */
+	uint32_t wanted;	/* threads; 0: the loop runs the slots */
+	uint32_t threads;	/* that there are */
+	pthread_t thread[DEVICE_MAX_THREADS];
+	pthread_cond_t work;	/* a slot can be run, or `dismissed` */
+	bool dismissed;
+	uint32_t turn;		/* the slot that is next */
 };
 
 /* How the module dma tells the engine, which is the owner. */
 extern const struct dma_ops device_engine_dma_ops;
 
-/* Idle, with all counters 0. `door` is the file of BAR2, all 0. */
+/* Idle, with all counters 0, and without threads. `door` is the file of BAR2, all 0. */
 void device_engine_init(struct device_engine *engine, struct irq *irq, struct dma *dma, int door);
+
+/* The state of the beginning, but for threads. No operation is under way. */
+void device_engine_reset(struct device_engine *engine);
+
+/* How many threads run the slots of the next client, at most DEVICE_MAX_THREADS. */
+void device_engine_staff(struct device_engine *engine, uint32_t threads);
+
+/* Ends the threads; no slot is busy. */
+void device_engine_dismiss(struct device_engine *engine);
+
+/* Gets threads out of copies that go nowhere; the windows are fenced. */
+void device_engine_interrupt(struct device_engine *engine);
+
+/* Whether a thread has not come back from a slot; if so the loop will be woken when it does. */
+bool device_engine_is_busy(struct device_engine *engine);
 
 /* Lets all slots advance as far as they can, or for a while. */
 void device_engine_run(struct device_engine *engine);
 
 /* When the engine has to run again even if nothing happens: 0 at once, CLOCK_NEVER. */
-uint64_t device_engine_due(const struct device_engine *engine);
+uint64_t device_engine_due(struct device_engine *engine);
 
-/*
- * Parks the slots, or lets them go on. While parked, an operation whose memory is unmapped is
- * aborted whatever its policy says, as it cannot drain.
- */
+/* Parks the slots, or lets them go on; parked slots hold no memory and send nothing. */
 void device_engine_park(struct device_engine *engine, bool parked);
 
-/* Starts the armed slots of a mask. */
+/* Starts the armed slots of a mask; with the lock held. */
 void device_engine_go(struct device_engine *engine, uint32_t mask);
 
-/* Aborts all operations, without interrupts: reset, or the client is gone. */
+/* Something happened that concerns no slot. */
+void device_engine_event(struct device_engine *engine, enum device_event event);
+
+/*
+ * Aborts all operations, without interrupts: reset, or the client is gone. Those that threads are
+ * at end behind their chunk.
+ */
 void device_engine_stop(struct device_engine *engine);
 
 #endif

@@ -21,6 +21,7 @@ enum device_event {
 	DEVICE_EVENT_UNMAP_QUIET = 11,	/* arg: address */
 	DEVICE_EVENT_IRQ = 12,		/* of the slot; arg: vector */
 	DEVICE_EVENT_RESET = 13,
+	DEVICE_EVENT_STOP = 14,		/* for migration; arg: 0 */
 };
 
 /* One entry, as the client reads it. */

@@ -46,6 +46,8 @@ void device_slot_init(struct device_slot *slot, struct device_slot_env *env, uin
 	memset(slot, 0, sizeof(*slot));
 	slot->env = env;
 	slot->number = number;
+	slot->source.place = 2 * number;
+	slot->sink.place = 2 * number + 1;
 }
 
 bool device_slot_is_live(const struct device_slot *slot)
@@ -80,6 +82,8 @@ static void slot_finish(struct device_slot *slot, enum device_slot_state state, 
 
 	slot->state = state;
 	slot->error = (uint32_t)-error;
+	slot->to_abort = false;
+	slot->to_stop = false;
 	slot->unsent = false;
 	slot->armed = false;
 	slot->draining = false;
@@ -107,20 +111,125 @@ static void slot_last(struct device_slot *slot)
 static void slot_fail(struct device_slot *slot, int error, uint64_t address)
 {
 	slot->fault_address = address;
+	if (fault_on(FAULT_fault_forgets_what_moved))
+		slot->moved = 0;
 	slot_last(slot);
 	slot_finish(slot, SLOT_FAULT, error);
 	slot_interrupt(slot);
+}
+
+static void slot_count(struct device_slot *slot)
+{
+	uint32_t csum;
+
+	device_slot_leave(slot);
+	csum = crc_add(slot->csum, slot->bytes, slot->chunk);
+	device_slot_enter(slot);
+	slot->csum = csum;
+	slot->moved += slot->chunk;
+	slot->offset += slot->chunk;
+	slot->last_seq = slot->env->events.head;
+	if (slot->trouble)
+		slot_fail(slot, slot->trouble, slot->fault_address);
+	else
+		slot->phase = PHASE_MID;
+}
+
+/* Counts a chunk that has arrived; whether the operation goes on. */
+static bool slot_settle(struct device_slot *slot)
+{
+	if (slot->state == SLOT_RUN && slot->phase == PHASE_COUNT)
+		slot_count(slot);
+	return device_slot_is_live(slot);
+}
+
+static void slot_abort(struct device_slot *slot, bool silently)
+{
+	if (!slot_settle(slot))
+		return;
+	if (slot->phase < PHASE_END)
+		slot_last(slot);
+	if (fault_on(FAULT_aborted_chunk_is_not_counted))
+		slot->moved = slot->moved > slot->chunk ? slot->moved - slot->chunk : 0;
+	slot_finish(slot, SLOT_ABORTED, -ECANCELED);
+	if (!silently && !fault_on(FAULT_abort_signals_nothing))
+		slot_interrupt(slot);
 }
 
 void device_slot_abort(struct device_slot *slot, bool silently)
 {
 	if (!device_slot_is_live(slot))
 		return;
-	if (slot->phase < PHASE_END)
-		slot_last(slot);
-	slot_finish(slot, SLOT_ABORTED, -ECANCELED);
-	if (!silently)
-		slot_interrupt(slot);
+	if (!silently && fault_on(FAULT_aborted_slot_moves_on)) {
+		device_slot_step(slot, STEP_END);
+		return;
+	}
+	if (!slot->busy) {
+		slot_abort(slot, silently);
+		return;
+	}
+	slot->to_abort_silently = silently || (slot->to_abort && slot->to_abort_silently);
+	slot->to_abort = true;
+}
+
+/* With memory that no unmap may take away: parts that are copied from or to. */
+static bool slot_pins(const struct device_slot *slot)
+{
+	return (slot->source.held && slot->source.host) || (slot->sink.held && slot->sink.host);
+}
+
+/* Aborts, or begins to drain. What waits for the client cannot drain. */
+static void slot_give_way(struct device_slot *slot)
+{
+	if (!(slot_ctl(slot) & CTL_DRAIN) || device_slot_needs_client(slot) ||
+	    fault_on(FAULT_drain_is_abort)) {
+		device_slot_abort(slot, false);
+		return;
+	}
+	slot->draining = true;
+	slot->drain_at = clock_now() + slot->env->drain_ms;
+}
+
+/* Comes to rest where nothing is held; what was under way is done again. */
+static void slot_park(struct device_slot *slot)
+{
+	if (slot->state == SLOT_WAIT_MSG && fault_on(FAULT_given_up_message_counts))
+		slot_count(slot);
+	if (!slot_settle(slot))
+		return;
+	slot_release(slot);
+	slot->unsent = false;
+	slot->trouble = 0;
+	if (slot->state == SLOT_WAIT_MSG)
+		slot->state = SLOT_RUN;
+	if (slot->phase == PHASE_FETCH || slot->phase == PHASE_STORE)
+		slot->phase = PHASE_PARTS;
+}
+
+void device_slot_stop(struct device_slot *slot)
+{
+	if (!device_slot_is_live(slot) || slot->state == SLOT_QUEUED || slot->draining)
+		return;
+	if (fault_on(FAULT_stop_drops_operations))
+		device_slot_abort(slot, true);
+	else if (slot->busy)
+		slot->to_stop = true;
+	else if (slot->state == SLOT_HELD && slot_pins(slot))
+		slot_give_way(slot);
+	else
+		slot_park(slot);
+}
+
+/* What others wanted while the slot was busy. */
+static void slot_obey(struct device_slot *slot)
+{
+	if (slot->to_stop && slot->state == SLOT_HELD && slot_pins(slot))
+		slot_give_way(slot);
+	else if (slot->to_stop)
+		slot_park(slot);
+	slot->to_stop = false;
+	if (slot->to_abort)
+		slot_abort(slot, slot->to_abort_silently);
 }
 
 /* Whether the operation stops here. Each point counts once in an operation. */
@@ -144,6 +253,8 @@ static void slot_pre(struct device_slot *slot)
 {
 	uint32_t cmd = device_slot_job(slot, SLOT_CMD);
 
+	if (fault_on(FAULT_interrupt_comes_first))
+		slot_interrupt(slot);
 	if (cmd & CMD_REFUSED || (cmd & CMD_OP) >= OPS || device_slot_path(slot) > DMA_MESSAGES)
 		slot_fail(slot, -ENOTSUP, 0);
 	else if (!slot_holds(slot, HOLD_PRE))
@@ -174,9 +285,19 @@ static void slot_parts(struct device_slot *slot)
 		return;
 	}
 	error = device_slot_reach(slot, &address);
-	if (error)
+	if (error && fault_on(FAULT_burst_skips_faults) && slot_next_iteration(slot))
+		return;
+	if (error) {
 		slot_fail(slot, error, address);
-	else if (slot->draining && device_slot_needs_client(slot))
+		return;
+	}
+	/* It may have begun to go after it was looked up, and before anybody could see it. */
+	if (slot->env->unmapping)
+		device_slot_unmap(slot, slot->env->going);
+	device_slot_unpin(slot);
+	if (!device_slot_is_live(slot))
+		return;
+	if (slot->draining && device_slot_needs_client(slot))
 		device_slot_abort(slot, false);
 	else if (!slot_holds(slot, HOLD_POST))
 		slot->phase = PHASE_FETCH;
@@ -211,18 +332,6 @@ static void slot_fetch(struct device_slot *slot)
 	slot_half(slot, device_slot_chunk_fetch(slot));
 }
 
-static void slot_count(struct device_slot *slot)
-{
-	slot->csum = crc_add(slot->csum, slot->bytes, slot->chunk);
-	slot->moved += slot->chunk;
-	slot->offset += slot->chunk;
-	slot->last_seq = slot->env->events.head;
-	if (slot->trouble)
-		slot_fail(slot, slot->trouble, slot->fault_address);
-	else
-		slot->phase = PHASE_MID;
-}
-
 static void slot_step(struct device_slot *slot)
 {
 	switch (slot->phase) {
@@ -248,7 +357,8 @@ static void slot_step(struct device_slot *slot)
 	case PHASE_END:
 		if (slot_holds(slot, HOLD_END))
 			break;
-		slot_release(slot);
+		if (!fault_on(FAULT_retired_operation_is_in_use))
+			slot_release(slot);
 		slot->phase = PHASE_RETIRED;
 		break;
 	case PHASE_RETIRED:
@@ -260,15 +370,45 @@ static void slot_step(struct device_slot *slot)
 	}
 }
 
-void device_slot_run(struct device_slot *slot)
+/* Whether a held operation lets go by itself now. */
+static bool slot_is_drained(const struct device_slot *slot)
 {
-	if (slot->unsent)
+	return slot->draining && slot->state == SLOT_HELD && slot->hold != HOLD_RETIRED &&
+	       clock_now() >= slot->drain_at;
+}
+
+/*
+ * What goes on by a message, and where nothing is held yet: so the first reference of an operation
+ * is taken in the order of the commands, before one that is behind it can unmap its memory.
+ */
+static bool slot_is_for_main(const struct device_slot *slot)
+{
+	bool begins = slot->phase == PHASE_PARTS && !slot->source.held && !slot->sink.held;
+
+	if (slot->unsent || slot->phase == PHASE_PRE || begins)
+		return true;
+	return (slot->phase == PHASE_FETCH && slot->source.held && !slot->source.host) ||
+	       (slot->phase == PHASE_STORE && slot->sink.held && !slot->sink.host);
+}
+
+bool device_slot_runs(const struct device_slot *slot, enum device_slot_runner by)
+{
+	if (slot->state != SLOT_RUN && !slot->unsent && !slot_is_drained(slot))
+		return false;
+	return by == RUN_BY_ANY || (by == RUN_BY_MAIN) == slot_is_for_main(slot);
+}
+
+void device_slot_run(struct device_slot *slot, enum device_slot_runner by)
+{
+	if (slot->unsent || slot_is_drained(slot))
 		slot->state = SLOT_RUN;
-	if (slot->draining && slot->state == SLOT_HELD && slot->hold != HOLD_RETIRED &&
-	    clock_now() >= slot->drain_at)
-		slot->state = SLOT_RUN;
-	for (int i = 0; i < SLOT_STEPS && slot->state == SLOT_RUN; i++)
+	for (int i = 0; i < SLOT_STEPS && slot->state == SLOT_RUN; i++) {
+		if (!device_slot_runs(slot, by))
+			break;
 		slot_step(slot);
+		if (slot->to_abort || slot->to_stop)
+			slot_obey(slot);
+	}
 }
 
 void device_slot_begin(struct device_slot *slot)
@@ -373,16 +513,14 @@ static bool slot_uses(const struct dma_part *part, struct range range)
 void device_slot_unmap(struct device_slot *slot, struct range range)
 {
 	if (!device_slot_is_live(slot) ||
-	    (!slot_uses(&slot->source, range) && !slot_uses(&slot->sink, range)))
+	    (!slot_uses(&slot->source, range) && !slot_uses(&slot->sink, range) &&
+	     !fault_on(FAULT_unmap_aborts_all_dma)))
 		return;
-	if (device_slot_needs_client(slot) && fault_on(FAULT_unmap_waits_for_the_client))
+	if (device_slot_needs_client(slot) && (fault_on(FAULT_unmap_waits_for_the_client) ||
+					       fault_on(FAULT_unmap_spares_messages)))
 		return;
-	if (!(slot_ctl(slot) & CTL_DRAIN) || device_slot_needs_client(slot)) {
-		device_slot_abort(slot, false);
-		return;
-	}
-	slot->draining = true;
-	slot->drain_at = clock_now() + slot->env->drain_ms;
+	if (!slot->draining)
+		slot_give_way(slot);
 }
 
 void device_slot_quiet(struct device_slot *slot)

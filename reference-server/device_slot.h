@@ -9,9 +9,15 @@
  *
  * A slot advances only in device_slot_run(). An operation that has to go (its memory is unmapped,
  * the device is reset) is aborted at once, or may drain: then it goes on by itself to its end.
+ *
+ * Everything here is called with the lock of the environment held. A thread that runs a slot makes
+ * it busy and lets the lock go while it looks memory up, copies and computes. Others do not touch
+ * the operation of a busy slot: what they want of it is noted, and done behind its chunk.
  */
 #ifndef DEVICE_SLOT_H
 #define DEVICE_SLOT_H
+
+#include <pthread.h>
 
 #include "device_events.h"
 #include "dma.h"
@@ -86,8 +92,11 @@ enum device_counter {
 
 /* What the slots share; the device's. */
 struct device_slot_env {
+	pthread_mutex_t lock;
 	struct dma *dma;
 	struct irq *irq;
+	bool unmapping;		/* `going` leaves the table, or has left it and is still in use */
+	struct range going;
 	struct device_events events;
 	uint32_t counters[COUNTERS];
 	uint32_t drain_ms;
@@ -104,6 +113,16 @@ enum device_slot_phase {
 	PHASE_MID,
 	PHASE_END,
 	PHASE_RETIRED,
+};
+
+/*
+ * Who runs a slot where there are workers: the beginning of an operation and what goes by messages
+ * is main's, the rest is theirs.
+ */
+enum device_slot_runner {
+	RUN_BY_ANY,
+	RUN_BY_MAIN,
+	RUN_BY_WORKER,
 };
 
 struct device_slot {
@@ -133,8 +152,15 @@ struct device_slot {
 	struct dma_move move;
 	uint32_t chunk;			/* bytes under way */
 	int trouble;			/* why the chunk is shorter than it should be, or 0 */
+	bool busy;			/* a worker has it */
+	bool to_abort;			/* wishes, for the worker */
+	bool to_abort_silently;
+	bool to_stop;
 	uint8_t bytes[DMA_CHUNK];
 };
+
+/* Room for the state of a slot at rest (device_slot_save). */
+#define DEVICE_SLOT_IMAGE 112u
 
 /* All zero and idle. */
 void device_slot_init(struct device_slot *slot, struct device_slot_env *env, uint32_t number);
@@ -160,11 +186,45 @@ void device_slot_go(struct device_slot *slot);
 /* Lets a queued operation begin. */
 void device_slot_begin(struct device_slot *slot);
 
-/* Advances up to the next stable state, or for a while: the state stays SLOT_RUN then. */
-void device_slot_run(struct device_slot *slot);
+/* Whether the slot can advance, and by whom. */
+bool device_slot_runs(const struct device_slot *slot, enum device_slot_runner by);
 
-/* Ends the operation, if there is one, as ABORTED; `silently` without interrupt. */
+/*
+ * Advances up to the next stable state, or for a while: the state stays SLOT_RUN then. Also ends
+ * where somebody else has to go on.
+ */
+void device_slot_run(struct device_slot *slot, enum device_slot_runner by);
+
+/* Around what a worker does without the lock; nothing happens in a slot that is not busy. */
+static inline void device_slot_leave(struct device_slot *slot)
+{
+	if (slot->busy)
+		pthread_mutex_unlock(&slot->env->lock);
+}
+
+static inline void device_slot_enter(struct device_slot *slot)
+{
+	if (slot->busy)
+		pthread_mutex_lock(&slot->env->lock);
+}
+
+/*
+ * Ends the operation, if there is one, as ABORTED; `silently` without interrupt. Bytes that have
+ * arrived are counted first.
+ */
 void device_slot_abort(struct device_slot *slot, bool silently);
+
+/*
+ * The device stops for migration. An operation that is held with memory aborts or begins to
+ * drain, as its policy says; any other comes to rest at the end of its chunk without memory, a
+ * message under way is given up and its chunk done again later. To be called until no slot is
+ * busy or draining.
+ */
+void device_slot_stop(struct device_slot *slot);
+
+/* A slot at rest as bytes, and back: 0, or -EINVAL if that is no such state. */
+void device_slot_save(const struct device_slot *slot, uint8_t *image);
+int device_slot_restore(struct device_slot *slot, const uint8_t *image);
 
 /* The range is being unmapped: an operation that holds a part of it aborts or begins to drain. */
 void device_slot_unmap(struct device_slot *slot, struct range range);

@@ -64,18 +64,25 @@ static int chunk_hold(struct device_slot *slot, struct dma_part *part,
 		      enum device_slot_register side, uint64_t *address)
 {
 	int error = chunk_address(slot, side, address);
+	struct dma_part next;
 
 	if (!error && chunk_left(part, *address))
 		return 0;
 	dma_release(slot->env->dma, part);
 	if (error)
 		return error;
-	part->address = *address;
-	part->size = device_slot_job(slot, SLOT_LEN) - slot->offset;
-	part->access = side == SLOT_SRC ? WINDOW_READ : WINDOW_WRITE;
-	part->path = (enum dma_path)device_slot_path(slot);
+	next = (struct dma_part){
+		.address = *address,
+		.size = device_slot_job(slot, SLOT_LEN) - slot->offset,
+		.access = side == SLOT_SRC ? WINDOW_READ : WINDOW_WRITE,
+		.path = (enum dma_path)device_slot_path(slot),
+		.place = part->place,
+	};
 	device_events_add(&slot->env->events, DEVICE_EVENT_REF, slot->number, *address);
-	error = dma_hold(slot->env->dma, part);
+	device_slot_leave(slot);
+	error = dma_hold(slot->env->dma, &next);
+	device_slot_enter(slot);
+	*part = next;
 	if (!error)
 		device_events_add(&slot->env->events, DEVICE_EVENT_XLAT, slot->number, part->size);
 	return error;
@@ -91,6 +98,14 @@ int device_slot_reach(struct device_slot *slot, uint64_t *address)
 	if (!error && sides->sink)
 		error = chunk_hold(slot, &slot->sink, SLOT_DST, address);
 	return error;
+}
+
+void device_slot_unpin(struct device_slot *slot)
+{
+	if (!slot->source.host)
+		dma_unpin(slot->env->dma, &slot->source);
+	if (!slot->sink.host)
+		dma_unpin(slot->env->dma, &slot->sink);
 }
 
 bool device_slot_needs_client(const struct device_slot *slot)
@@ -143,12 +158,33 @@ static uint8_t chunk_pattern(const struct device_slot *slot, uint32_t index)
 	return (uint8_t)(device_slot_job(slot, SLOT_PAT) + step);
 }
 
+static void chunk_fill(struct device_slot *slot)
+{
+	device_slot_leave(slot);
+	for (uint32_t i = 0; i < slot->chunk; i++)
+		slot->bytes[i] = chunk_pattern(slot, i);
+	device_slot_enter(slot);
+}
+
 /* Less of the chunk can be moved than was meant, and then the operation fails. */
 static void chunk_cut(struct device_slot *slot, uint32_t chunk, int error)
 {
 	slot->chunk = chunk;
 	slot->trouble = error;
 	slot->fault_address = slot->move.address + chunk;
+}
+
+/* Finds the first byte that is not the pattern's. */
+static void chunk_check(struct device_slot *slot)
+{
+	uint32_t same = 0;
+
+	device_slot_leave(slot);
+	while (same < slot->chunk && slot->bytes[same] == chunk_pattern(slot, same))
+		same++;
+	device_slot_enter(slot);
+	if (same < slot->chunk)
+		chunk_cut(slot, same, -EILSEQ);
 }
 
 int device_slot_arrived(struct device_slot *slot, int result)
@@ -169,7 +205,9 @@ static int chunk_move(struct device_slot *slot, const struct dma_part *part,
 	slot->move.bytes = slot->bytes;
 	slot->move.size = slot->chunk;
 	chunk_address(slot, side, &slot->move.address);
+	device_slot_leave(slot);
 	result = dma_move(slot->env->dma, &slot->move);
+	device_slot_enter(slot);
 	slot->unsent = result == -EAGAIN;
 	if (result == -EINPROGRESS || result == -EAGAIN) {
 		slot->state = SLOT_WAIT_MSG;
@@ -198,8 +236,7 @@ int device_slot_chunk_fetch(struct device_slot *slot)
 		memcpy(slot->bytes, slot->env->buffer + chunk_buffer_at(slot), slot->chunk);
 		return 0;
 	case OP_FILL:
-		for (uint32_t i = 0; i < slot->chunk; i++)
-			slot->bytes[i] = chunk_pattern(slot, i);
+		chunk_fill(slot);
 		return 0;
 	case OP_NOP:
 	case OP_TOUCH:
@@ -220,10 +257,7 @@ int device_slot_chunk_store(struct device_slot *slot)
 		memcpy(slot->env->buffer + chunk_buffer_at(slot), slot->bytes, slot->chunk);
 		return 0;
 	case OP_CHECK:
-		for (uint32_t i = 0; i < slot->chunk; i++) {
-			if (slot->bytes[i] != chunk_pattern(slot, i))
-				chunk_cut(slot, i, -EILSEQ);
-		}
+		chunk_check(slot);
 		return 0;
 	case OP_NOP:
 	case OP_TOUCH:

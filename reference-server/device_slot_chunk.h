@@ -31,9 +31,11 @@ uint32_t device_slot_path(const struct device_slot *slot);
 
 /*
  * Sees to it that the memory where the operation is, is held on both sides. 0, or what dma_hold()
- * says of *address.
+ * says of *address. What goes by messages is pinned too until device_slot_unpin(), so that the
+ * caller can look for an unmap that came in between.
  */
 int device_slot_reach(struct device_slot *slot, uint64_t *address);
+void device_slot_unpin(struct device_slot *slot);
 
 /* Whether messages would move a chunk. What waits for the client cannot drain. */
 bool device_slot_needs_client(const struct device_slot *slot);

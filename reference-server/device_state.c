@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "device.h"
+#include "fault.h"
 
 /* The numbers of parts are part of the format. */
 enum device_state_part {
@@ -15,6 +16,7 @@ enum device_state_part {
 	DEVICE_STATE_BUFFER = 4,
 	DEVICE_STATE_BAR2 = 5,
 	DEVICE_STATE_BAR4 = 6,		/* and on, one for each stored part of it */
+	DEVICE_STATE_SLOTS = 16,
 };
 
 #define DEVICE_STATE_MIB (1u << 20)
@@ -31,12 +33,18 @@ static const uint16_t device_state_registers[] = {
 #define DEVICE_STATE_WORDS (DEVICE_STATE_PLAIN + (size_t)DEVICE_MSIX_WORDS + \
 			    DEVICE_SLOTS * DEVICE_STATE_SLOT_WORDS)
 
+/* The slots, the counters, and the events with their number. */
+#define DEVICE_STATE_COUNTERS ((size_t)DEVICE_SLOTS * DEVICE_SLOT_IMAGE)
+#define DEVICE_STATE_EVENTS (DEVICE_STATE_COUNTERS + COUNTERS * sizeof(uint32_t))
+#define DEVICE_STATE_SLOTS_SIZE (DEVICE_STATE_EVENTS + sizeof(struct device_events))
+
 static const struct migration_part device_state_bare[] = {
 	{ DEVICE_STATE_CONFIG, CONFIG_SIZE },
 	{ DEVICE_STATE_REGISTERS, DEVICE_STATE_WORDS * sizeof(uint32_t) },
 	{ DEVICE_STATE_PENDING, WIRE_IRQ_INDEX_NUM * sizeof(uint32_t) },
 	{ DEVICE_STATE_BUFFER, DEVICE_BUFFER_SIZE },
 	{ DEVICE_STATE_BAR2, CONFIG_BAR2_SIZE },
+	{ DEVICE_STATE_SLOTS, DEVICE_STATE_SLOTS_SIZE },
 	{ 0, 0 },
 };
 
@@ -49,6 +57,7 @@ static const struct migration_part device_state_full[] = {
 	{ DEVICE_STATE_BAR4, 4096 },
 	{ DEVICE_STATE_BAR4 + 1, DEVICE_STATE_MIB },
 	{ DEVICE_STATE_BAR4 + 2, DEVICE_STATE_MIB },
+	{ DEVICE_STATE_SLOTS, DEVICE_STATE_SLOTS_SIZE },
 	{ 0, 0 },
 };
 
@@ -99,6 +108,38 @@ static int device_state_save_memory(struct device_memory *memory, uint32_t part,
 	return device_memory_ops.read(memory, area->offset, bytes, (uint32_t)area->size);
 }
 
+static void device_state_save_slots(struct device_engine *engine, uint8_t *bytes)
+{
+	struct device_slot_env *env = &engine->env;
+
+	if (fault_on(FAULT_operations_are_not_saved))
+		return;
+	pthread_mutex_lock(&env->lock);
+	for (uint32_t i = 0; i < DEVICE_SLOTS; i++)
+		device_slot_save(&engine->slots[i], bytes + (size_t)i * DEVICE_SLOT_IMAGE);
+	memcpy(bytes + DEVICE_STATE_COUNTERS, env->counters, sizeof(env->counters));
+	memcpy(bytes + DEVICE_STATE_EVENTS, &env->events, sizeof(env->events));
+	if (fault_on(FAULT_save_is_an_event))
+		device_events_add(&env->events, DEVICE_EVENT_STOP, 0, 0);
+	pthread_mutex_unlock(&env->lock);
+}
+
+/* Nothing of it can be wrong but the slots. */
+static int device_state_load_slots(struct device_engine *engine, const uint8_t *bytes)
+{
+	struct device_slot_env *env = &engine->env;
+	int error = 0;
+
+	pthread_mutex_lock(&env->lock);
+	for (uint32_t i = 0; i < DEVICE_SLOTS && !error; i++)
+		error = device_slot_restore(&engine->slots[i],
+					    bytes + (size_t)i * DEVICE_SLOT_IMAGE);
+	memcpy(env->counters, bytes + DEVICE_STATE_COUNTERS, sizeof(env->counters));
+	memcpy(&env->events, bytes + DEVICE_STATE_EVENTS, sizeof(env->events));
+	pthread_mutex_unlock(&env->lock);
+	return error;
+}
+
 static int device_state_save_part(struct device *device, uint32_t id, uint8_t *bytes)
 {
 	switch ((enum device_state_part)id) {
@@ -115,6 +156,9 @@ static int device_state_save_part(struct device *device, uint32_t id, uint8_t *b
 					    DEVICE_BUFFER_SIZE);
 	case DEVICE_STATE_BAR2:
 		return device_state_save_memory(&device->bar2, 0, bytes);
+	case DEVICE_STATE_SLOTS:
+		device_state_save_slots(&device->bar0.engine, bytes);
+		return 0;
 	case DEVICE_STATE_BAR4:
 		break;
 	}
@@ -172,6 +216,8 @@ static int device_state_load_part(struct device *device, uint32_t id, const uint
 					     DEVICE_BUFFER_SIZE);
 	case DEVICE_STATE_BAR2:
 		return device_memory_replace(&device->bar2, 0, bytes);
+	case DEVICE_STATE_SLOTS:
+		return device_state_load_slots(&device->bar0.engine, bytes);
 	case DEVICE_STATE_BAR4:
 		break;
 	}
@@ -192,12 +238,17 @@ static int device_state_load(void *owner, const uint8_t *image)
 	return error;
 }
 
-static void device_state_stop(void *owner)
+static int device_state_stop(void *owner)
 {
 	struct device *device = owner;
+	int error = dma_quiesce(device->dma, DMA_STOPS);
 
+	if (error && !fault_on(FAULT_stop_does_not_wait))
+		return error;
 	device_engine_park(&device->bar0.engine, true);
+	device_engine_event(&device->bar0.engine, DEVICE_EVENT_STOP);
 	irq_hold(device->irq, true);
+	return 0;
 }
 
 static void device_state_run(void *owner)

@@ -8,16 +8,19 @@
 
 #include "fault.h"
 
-#define DIRTY_WORDS 8
+#define DIRTY_WORDS 512u
 #define DIRTY_BLOCK_PAGES (UINT64_C(64) * DIRTY_WORDS)
-#define DIRTY_BLOCK_SIZE (DIRTY_BLOCK_PAGES * DIRTY_PAGE)
-#define DIRTY_FIRST_BUCKETS 64
 
-/* The pages of one block of addresses. */
+/* The pages of one block, of 128 MiB of a file. */
 struct dirty_block {
-	struct dirty_block *next;
-	uint64_t number;	/* address / DIRTY_BLOCK_SIZE */
-	uint64_t words[DIRTY_WORDS];
+	_Atomic uint64_t words[DIRTY_WORDS];
+};
+
+/* What was written in one window. */
+struct dirty_log {
+	uint64_t first;		/* page of the file */
+	uint64_t count;
+	struct dirty_block *_Atomic blocks[];
 };
 
 /* A report that is being filled in. */
@@ -25,200 +28,167 @@ struct dirty_output {
 	struct range range;
 	uint64_t page_size;
 	uint8_t *bitmap;
+	bool clear;
+	bool told;		/* at least one bit */
 };
 
-void dirty_init(struct dirty *dirty)
+void dirty_init(struct dirty *dirty, const struct window_table *windows,
+		struct dirty_source source)
 {
 	memset(dirty, 0, sizeof(*dirty));
+	dirty->windows = windows;
+	dirty->source = source;
+	dirty->quota = DIRTY_QUOTA;
+}
+
+void dirty_stop(struct dirty *dirty)
+{
+	atomic_store(&dirty->on, false);
+	free(dirty->ranges);
+	dirty->ranges = NULL;
+	dirty->range_count = 0;
+}
+
+static size_t dirty_log_size(uint64_t count)
+{
+	return sizeof(struct dirty_log) + (size_t)count * sizeof(struct dirty_block *);
+}
+
+void dirty_drop(struct dirty *dirty, unsigned int window)
+{
+	struct dirty_log *log = atomic_exchange(&dirty->logs[window], NULL);
+
+	if (!log)
+		return;
+	for (uint64_t i = 0; i < log->count; i++) {
+		struct dirty_block *block = atomic_load(&log->blocks[i]);
+
+		if (block)
+			atomic_fetch_sub(&dirty->bytes, sizeof(*block));
+		free(block);
+	}
+	atomic_fetch_sub(&dirty->bytes, dirty_log_size(log->count));
+	free(log);
 }
 
 void dirty_end(struct dirty *dirty)
 {
-	for (size_t i = 0; i < dirty->buckets; i++) {
-		while (dirty->blocks[i]) {
-			struct dirty_block *block = dirty->blocks[i];
-
-			dirty->blocks[i] = block->next;
-			free(block);
-		}
-	}
-	free(dirty->blocks);
-	free(dirty->ranges);
-	dirty_init(dirty);
+	dirty_stop(dirty);
+	for (unsigned int i = 0; i < WINDOW_MAX; i++)
+		dirty_drop(dirty, i);
+	atomic_store(&dirty->lost, false);
 }
 
-/* The place in which a block of that number is, or would be; there are buckets. */
-static struct dirty_block **dirty_place(const struct dirty *dirty, uint64_t number)
+/* Zeroed memory inside the quota; or NULL, and the log is lost. */
+static void *dirty_allocate(struct dirty *dirty, size_t size)
 {
-	uint64_t hash = number * UINT64_C(0x9e3779b97f4a7c15);
-	struct dirty_block **place = &dirty->blocks[(hash >> 32) & (dirty->buckets - 1)];
+	size_t before = atomic_fetch_add(&dirty->bytes, size);
+	void *memory = before + size <= dirty->quota ? calloc(1, size) : NULL;
 
-	while (*place && (*place)->number != number)
-		place = &(*place)->next;
-	return place;
+	if (memory)
+		return memory;
+	atomic_fetch_sub(&dirty->bytes, size);
+	atomic_store(&dirty->lost, true);
+	return NULL;
 }
 
-static int dirty_grow(struct dirty *dirty)
+static void dirty_give_back(struct dirty *dirty, void *memory, size_t size)
 {
-	size_t old = dirty->buckets, buckets = old ? 2 * old : DIRTY_FIRST_BUCKETS;
-	struct dirty_block **blocks = dirty->blocks, **grown;
-
-	grown = calloc(buckets, sizeof(struct dirty_block *));
-	if (!grown)
-		return -ENOMEM;
-	dirty->blocks = grown;
-	dirty->buckets = buckets;
-	for (size_t i = 0; i < old; i++) {
-		while (blocks[i]) {
-			struct dirty_block *block = blocks[i], **place;
-
-			blocks[i] = block->next;
-			place = dirty_place(dirty, block->number);
-			block->next = *place;
-			*place = block;
-		}
-	}
-	free(blocks);
-	return 0;
+	free(memory);
+	atomic_fetch_sub(&dirty->bytes, size);
 }
 
-/* The block of that number, which is made if it does not exist; NULL without memory. */
-static struct dirty_block *dirty_block(struct dirty *dirty, uint64_t number)
+/* The log of a window: of several threads that make it at once one succeeds. NULL: lost. */
+static struct dirty_log *dirty_log(struct dirty *dirty, unsigned int index)
 {
-	struct dirty_block **place;
+	const struct window *window = &dirty->windows->windows[index];
+	struct dirty_log *log = atomic_load(&dirty->logs[index]), *mine;
+	uint64_t count;
 
-	if (dirty->count >= dirty->buckets && dirty_grow(dirty) && !dirty->buckets)
+	if (log)
+		return log;
+	count = (window->pages + DIRTY_BLOCK_PAGES - 1) / DIRTY_BLOCK_PAGES;
+	mine = dirty_allocate(dirty, dirty_log_size(count));
+	if (!mine)
 		return NULL;
-	place = dirty_place(dirty, number);
-	if (!*place) {
-		*place = calloc(1, sizeof(**place));
-		if (!*place)
-			return NULL;
-		(*place)->number = number;
-		dirty->count++;
-	}
-	return *place;
+	mine->first = window->first;
+	mine->count = count;
+	if (atomic_compare_exchange_strong(&dirty->logs[index], &log, mine))
+		return mine;
+	dirty_give_back(dirty, mine, dirty_log_size(count));
+	return log;
 }
 
-/* Marks the pages of all bytes from first to last. */
-static void dirty_mark_pages(struct dirty *dirty, uint64_t first, uint64_t last)
+/* A block of a log, likewise. */
+static struct dirty_block *dirty_block(struct dirty *dirty, struct dirty_log *log, uint64_t number)
 {
-	uint64_t end = last / DIRTY_PAGE;
+	struct dirty_block *block = atomic_load(&log->blocks[number]), *mine;
 
-	for (uint64_t page = first / DIRTY_PAGE; page <= end;) {
-		struct dirty_block *block = dirty_block(dirty, page / DIRTY_BLOCK_PAGES);
-		uint64_t stop = (page / DIRTY_BLOCK_PAGES + 1) * DIRTY_BLOCK_PAGES;
+	if (block)
+		return block;
+	mine = dirty_allocate(dirty, sizeof(*mine));
+	if (!mine)
+		return NULL;
+	if (atomic_compare_exchange_strong(&log->blocks[number], &block, mine))
+		return mine;
+	dirty_give_back(dirty, mine, sizeof(*mine));
+	return block;
+}
 
-		if (!block) {
-			dirty->lost = true;
+/* The bits of a word that stand for pages `first` to `last`, of which `first` lies in the word. */
+static uint64_t dirty_bits(uint64_t first, uint64_t last)
+{
+	uint64_t bits = UINT64_MAX << first % 64;
+
+	if (last / 64 == first / 64)
+		bits &= UINT64_MAX >> (63 - last % 64);
+	return bits;
+}
+
+/*
+ * The client takes its copy of the page when START has been answered. So whoever finds logging
+ * off must have written before; without a barrier the write could still be on its way.
+ */
+static bool dirty_wanted(const struct dirty *dirty)
+{
+#if !defined(__SANITIZE_THREAD__)	/* which knows no barriers */
+	atomic_thread_fence(memory_order_seq_cst);
+#endif
+	return atomic_load(&dirty->on) && !atomic_load(&dirty->lost);
+}
+
+void dirty_mark(struct dirty *dirty, unsigned int window, uint64_t first, uint64_t last)
+{
+	struct dirty_log *log = dirty_wanted(dirty) ? dirty_log(dirty, window) : NULL;
+
+	if (!log)
+		return;
+	first -= log->first;
+	last -= log->first;
+	for (uint64_t page = first; page <= last; page = (page / 64 + 1) * 64) {
+		struct dirty_block *block = dirty_block(dirty, log, page / DIRTY_BLOCK_PAGES);
+
+		if (!block)
 			return;
+		/* Also where the bit is set: a report may clear it before this write is seen. */
+		atomic_fetch_or(&block->words[page / 64 % DIRTY_WORDS], dirty_bits(page, last));
+	}
+}
+
+/* Clears all bits. */
+static void dirty_forget(struct dirty *dirty)
+{
+	for (unsigned int i = 0; i < WINDOW_MAX; i++) {
+		struct dirty_log *log = atomic_load(&dirty->logs[i]);
+
+		for (uint64_t n = 0; log && n < log->count; n++) {
+			struct dirty_block *block = atomic_load(&log->blocks[n]);
+
+			for (size_t word = 0; block && word < DIRTY_WORDS; word++)
+				atomic_store(&block->words[word], 0);
 		}
-		for (; page < stop && page <= end; page++)
-			block->words[page / 64 % DIRTY_WORDS] |= UINT64_C(1) << page % 64;
 	}
-}
-
-/* Marks what of first to last is in the mapping, after both have been rounded to whole pages. */
-static void dirty_mark_part(struct dirty *dirty, uint64_t first, uint64_t last,
-			    struct range mapping)
-{
-	first &= ~(dirty->page - 1);
-	last |= dirty->page - 1;
-	if (first < mapping.first)
-		first = mapping.first;
-	if (last > range_last(mapping))
-		last = range_last(mapping);
-	dirty_mark_pages(dirty, first, last);
-}
-
-/* The first logged range that does not end before the address. */
-static size_t dirty_find_range(const struct dirty *dirty, uint64_t address)
-{
-	size_t low = 0, high = dirty->range_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (range_last(dirty->ranges[middle]) < address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-void dirty_mark(struct dirty *dirty, struct range range, struct range mapping)
-{
-	if (!dirty->on)
-		return;
-	if (!dirty->ranges) {
-		dirty_mark_part(dirty, range.first, range_last(range), mapping);
-		return;
-	}
-	for (size_t i = dirty_find_range(dirty, range.first); i < dirty->range_count; i++) {
-		struct range logged = dirty->ranges[i];
-		uint64_t first = logged.first > range.first ? logged.first : range.first;
-		uint64_t last = range_last(logged);
-
-		if (last > range_last(range))
-			last = range_last(range);
-		if (first > last)
-			break;
-		dirty_mark_part(dirty, first, last, mapping);
-	}
-}
-
-/* The part of a block's address range that `range` covers; false if it is empty. */
-static bool dirty_cut(const struct dirty_block *block, struct range range, uint64_t *first,
-		      uint64_t *last)
-{
-	uint64_t start = block->number * DIRTY_BLOCK_SIZE;
-	uint64_t end = start + (DIRTY_BLOCK_SIZE - 1);
-
-	*first = range.first > start ? range.first : start;
-	*last = range_last(range) < end ? range_last(range) : end;
-	return *first <= *last;
-}
-
-/* Calls `visit` for each block that has a part in the range. */
-static void dirty_walk(struct dirty *dirty, struct range range,
-		       void (*visit)(struct dirty_block *block, struct dirty_output *output),
-		       struct dirty_output *output)
-{
-	uint64_t number = range.first / DIRTY_BLOCK_SIZE;
-	uint64_t end = range_last(range) / DIRTY_BLOCK_SIZE;
-
-	if (end - number < dirty->buckets) {
-		for (; number <= end; number++) {
-			struct dirty_block *block = *dirty_place(dirty, number);
-
-			if (block)
-				visit(block, output);
-		}
-		return;
-	}
-	for (size_t i = 0; i < dirty->buckets; i++) {
-		for (struct dirty_block *block = dirty->blocks[i]; block; block = block->next)
-			visit(block, output);
-	}
-}
-
-static void dirty_forget_block(struct dirty_block *block, struct dirty_output *output)
-{
-	uint64_t first, last;
-
-	if (!dirty_cut(block, output->range, &first, &last))
-		return;
-	last /= DIRTY_PAGE;
-	for (uint64_t page = first / DIRTY_PAGE; page <= last; page++)
-		block->words[page / 64 % DIRTY_WORDS] &= ~(UINT64_C(1) << page % 64);
-}
-
-void dirty_forget(struct dirty *dirty, struct range mapping)
-{
-	struct dirty_output output = { .range = mapping };
-
-	dirty_walk(dirty, mapping, dirty_forget_block, &output);
+	atomic_store(&dirty->lost, false);
 }
 
 static int dirty_compare(const void *a, const void *b)
@@ -275,20 +245,16 @@ int dirty_start(struct dirty *dirty, const uint8_t *data, size_t size, uint64_t 
 	int error = 0;
 
 	memcpy(&control, data, sizeof(control));
-	if (dirty->on || (size - sizeof(control)) / sizeof(struct wire_logging_range) <
-			 control.num_ranges)
+	if (atomic_load(&dirty->on) ||
+	    (size - sizeof(control)) / sizeof(struct wire_logging_range) < control.num_ranges)
 		return -EINVAL;
 	if (control.num_ranges)
 		error = dirty_take_ranges(dirty, data + sizeof(control), control.num_ranges);
 	if (error)
 		return error;
-	dirty->page = DIRTY_PAGE;
-	if (dirty_is_power(control.page_size) && control.page_size > DIRTY_PAGE)
-		dirty->page = control.page_size;
-	if (dirty->page > DIRTY_MAX_PAGE)
-		dirty->page = DIRTY_MAX_PAGE;
-	dirty->on = true;
-	*page_size = dirty->page;
+	dirty_forget(dirty);
+	atomic_store(&dirty->on, true);
+	*page_size = DIRTY_PAGE;
 	return 0;
 }
 
@@ -298,7 +264,7 @@ int dirty_report_size(const struct dirty *dirty, const struct wire_logging_repor
 	struct range range;
 	uint64_t pages;
 
-	if (!dirty->on || !dirty_is_power(report->page_size) ||
+	if (!atomic_load(&dirty->on) || !dirty_is_power(report->page_size) ||
 	    range_make(report->iova, report->length, &range))
 		return -EINVAL;
 	pages = (report->length - 1) / report->page_size + 1;
@@ -327,48 +293,152 @@ static void dirty_set(uint8_t *bitmap, uint64_t first, uint64_t last)
 	}
 }
 
-static void dirty_report_page(struct dirty_block *block, uint64_t page, struct dirty_output *output)
+/* So many pages were written, from number `page` of the address space on. */
+static void dirty_tell(struct dirty_output *output, uint64_t page, uint64_t pages)
 {
-	uint64_t first = page * DIRTY_PAGE, last = first + (DIRTY_PAGE - 1);
-	uint64_t *word = &block->words[page / 64 % DIRTY_WORDS], bit = UINT64_C(1) << page % 64;
-	bool whole = true;
+	uint64_t first = page * DIRTY_PAGE, last = first + (pages * DIRTY_PAGE - 1);
 
-	if (!(*word & bit))
-		return;
-	if (first < output->range.first) {
+	if (first < output->range.first)
 		first = output->range.first;
-		whole = false;
-	}
-	if (last > range_last(output->range)) {
+	if (last > range_last(output->range))
 		last = range_last(output->range);
-		whole = false;
-	}
+	output->told = true;
 	dirty_set(output->bitmap, (first - output->range.first) / output->page_size,
 		  (last - output->range.first) / output->page_size);
-	if (whole && !fault_on(FAULT_report_keeps_bits))
-		*word &= ~bit;
 }
 
-static void dirty_report_block(struct dirty_block *block, struct dirty_output *output)
+/* `written` are bits of 64 pages, of which the first has number `page` of the address space. */
+static void dirty_tell_word(struct dirty_output *output, uint64_t page, uint64_t written)
 {
+	while (written) {
+		unsigned int first = (unsigned int)__builtin_ctzll(written);
+		uint64_t rest = ~(written >> first);
+		unsigned int pages = rest ? (unsigned int)__builtin_ctzll(rest) : 64;
+
+		dirty_tell(output, page + first, pages);
+		written &= ~(UINT64_MAX >> (64 - pages) << first);
+	}
+}
+
+static uint64_t dirty_read(_Atomic uint64_t *word, uint64_t bits, bool clear)
+{
+	uint64_t written = atomic_load(word) & bits;
+
+	return written && clear ? atomic_fetch_and(word, ~bits) & bits : written;
+}
+
+static void dirty_report_run(struct dirty *dirty, const struct dirty_run *run,
+			     struct dirty_output *output)
+{
+	struct dirty_log *log = atomic_load(&dirty->logs[run->window]);
 	uint64_t first, last;
 
-	if (!dirty_cut(block, output->range, &first, &last))
+	if (atomic_load(&dirty->lost))
+		dirty_tell(output, run->address, run->pages);
+	if (!log)
 		return;
-	last /= DIRTY_PAGE;
-	for (uint64_t page = first / DIRTY_PAGE; page <= last; page++)
-		dirty_report_page(block, page, output);
+	first = run->page - log->first;
+	last = first + (run->pages - 1);
+	for (uint64_t page = first; page <= last; page = (page / 64 + 1) * 64) {
+		struct dirty_block *block = atomic_load(&log->blocks[page / DIRTY_BLOCK_PAGES]);
+
+		if (!block) {
+			page |= DIRTY_BLOCK_PAGES - 1;
+			continue;
+		}
+		/* May be below 0, where the first bits of the word are none of the run's. */
+		dirty_tell_word(output, run->address + page / 64 * 64 - first,
+				dirty_read(&block->words[page / 64 % DIRTY_WORDS],
+					   dirty_bits(page, last), output->clear));
+	}
+}
+
+/* Leaves of a run what lies in pages `first` to `last` of the address space: false if nothing. */
+static bool dirty_cut(struct dirty_run *run, uint64_t first, uint64_t last)
+{
+	uint64_t end = run->address + run->pages - 1;
+
+	if (run->address > last || end < first)
+		return false;
+	if (run->address < first) {
+		run->page += first - run->address;
+		run->address = first;
+	}
+	run->pages = (end < last ? end : last) - run->address + 1;
+	return true;
+}
+
+/* The first logged range that does not end before the address. */
+static size_t dirty_find_range(const struct dirty *dirty, uint64_t address)
+{
+	size_t low = 0, high = dirty->range_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (range_last(dirty->ranges[middle]) < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Reports the pages of a run that are logged, if only in part. */
+static void dirty_report_logged(struct dirty *dirty, const struct dirty_run *run,
+				struct dirty_output *output)
+{
+	size_t i = dirty_find_range(dirty, run->address * DIRTY_PAGE);
+
+	if (!dirty->ranges)
+		dirty_report_run(dirty, run, output);
+	for (; i < dirty->range_count; i++) {
+		struct range logged = dirty->ranges[i];
+		struct dirty_run part = *run;
+
+		if (!dirty_cut(&part, logged.first / DIRTY_PAGE, range_last(logged) / DIRTY_PAGE))
+			break;
+		dirty_report_run(dirty, &part, output);
+	}
+}
+
+/* Reports pages `first` to `last` of the address space. */
+static void dirty_walk(struct dirty *dirty, uint64_t first, uint64_t last,
+		       struct dirty_output *output)
+{
+	struct dirty_source *source = &dirty->source;
+	struct dirty_run run;
+
+	while (first <= last && source->next(source->owner, first, &run)) {
+		uint64_t end = run.address + run.pages;
+
+		if (!dirty_cut(&run, first, last))
+			break;
+		dirty_report_logged(dirty, &run, output);
+		first = end;
+	}
 }
 
 void dirty_report(struct dirty *dirty, const struct wire_logging_report *report, uint8_t *bitmap)
 {
 	struct dirty_output output = { .page_size = report->page_size, .bitmap = bitmap };
-	uint64_t pages = (report->length - 1) / report->page_size + 1;
+	uint64_t bits = (report->length - 1) / report->page_size + 1, first, last, part;
 
-	memset(bitmap, 0, (size_t)((pages - 1) / 64 + 1) * sizeof(uint64_t));
+	memset(bitmap, 0, (size_t)((bits - 1) / 64 + 1) * sizeof(uint64_t));
 	if (range_make(report->iova, report->length, &output.range))
 		return;
-	dirty_walk(dirty, output.range, dirty_report_block, &output);
-	if (dirty->lost)
-		dirty_set(bitmap, 0, pages - 1);
+	first = report->iova / DIRTY_PAGE;
+	last = range_last(output.range) / DIRTY_PAGE;
+	/* Nothing is cleared before all addresses of a page have been told. */
+	dirty_walk(dirty, first, last, &output);
+	if (!output.told || fault_on(FAULT_report_keeps_bits))
+		return;
+	/* What comes in between is told too. Pages that reach beyond the range are kept. */
+	output.clear = true;
+	first += report->iova % DIRTY_PAGE != 0;
+	part = range_last(output.range) % DIRTY_PAGE;
+	if (part == DIRTY_PAGE - 1)
+		dirty_walk(dirty, first, last, &output);
+	else if (last)
+		dirty_walk(dirty, first, last - 1, &output);
 }

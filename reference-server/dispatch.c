@@ -70,24 +70,12 @@ static void dispatch_answer(struct session_reply *reply, const struct msg *msg, 
 	}
 }
 
-static void dispatch_defer(struct session_reply *reply, const struct msg *msg)
+void dispatch_resume(const struct dispatch *dispatch)
 {
-	session_reply_drop(reply);
-	reply->session->deferred = true;
-	reply->session->deferred_header = msg->header;
-}
+	struct msg *msg = dispatch->session->deferred;
 
-void dispatch_resume(struct session *session, const void *payload, size_t size)
-{
-	struct session_reply reply;
-	struct msg msg;
-
-	msg_init(&msg);
-	msg.header = session->deferred_header;
-	session->deferred = false;
-	session_reply_begin(&reply, session);
-	session_reply_put(&reply, payload, size);
-	dispatch_answer(&reply, &msg, reply.error);
+	dispatch->session->deferred = NULL;
+	dispatch_message(dispatch, msg);
 }
 
 /* Whether the message was a reply; then it is dealt with. */
@@ -131,6 +119,11 @@ void dispatch_message(const struct dispatch *dispatch, struct msg *msg)
 		error = command->handler(dispatch->owners[command->owner], msg, &reply);
 	if (!error)
 		error = reply.error;
+	if (error == -EINPROGRESS) {
+		session_reply_drop(&reply);
+		dispatch->session->deferred = msg;
+		return;
+	}
 	if (error) {
 		log_debug("%s (%u) refused: %s", command ? command->name : "unknown command",
 			  msg->header.command, strerror(-error));
@@ -138,10 +131,7 @@ void dispatch_message(const struct dispatch *dispatch, struct msg *msg)
 		if (!command && fault_on(FAULT_unknown_command_ends_the_session))
 			session_advance(dispatch->session, SESSION_BROKEN);
 	}
-	if (!error && reply.deferred)
-		dispatch_defer(&reply, msg);
-	else
-		dispatch_answer(&reply, msg, error);
+	dispatch_answer(&reply, msg, error);
 	if (error && fault_on(FAULT_refused_fds_stay_open))
 		msg->count = 0;
 	msg_free(msg);

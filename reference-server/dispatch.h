@@ -6,7 +6,7 @@
  * gets the state of its own module, reads the body, takes the descriptors that it wants and fills
  * in the reply. It returns 0 or a negative errno; then its reply is discarded, and the errno,
  * made positive, goes out in a header without payload and descriptors ("Header"). One that has to
- * wait sets reply->deferred and returns 0; its module answers it later by dispatch_resume().
+ * wait returns -EINPROGRESS, and is called again with the same message by dispatch_resume().
  */
 #ifndef DISPATCH_H
 #define DISPATCH_H
@@ -37,15 +37,15 @@ struct dispatch {
 
 /*
  * Executes one message and queues its reply, if it gets one; frees what the handler left in it. A
- * reply-type message goes to the request that it answers. When the handler defers its reply, the
- * session is `deferred`, and no message may be executed before dispatch_resume().
+ * reply-type message goes to the request that it answers. When the handler has to wait, the
+ * session is `deferred`, and no message may be executed before dispatch_resume() has answered.
  */
 void dispatch_message(const struct dispatch *dispatch, struct msg *msg);
 
 /* One message of the twin socket: replies as above; commands belong on the main one, -EINVAL. */
 void dispatch_twin(const struct dispatch *dispatch, struct msg *msg);
 
-/* Answers the command that was deferred, with this payload. */
-void dispatch_resume(struct session *session, const void *payload, size_t size);
+/* Executes the command that was deferred again: what it waited for may be over. */
+void dispatch_resume(const struct dispatch *dispatch);
 
 #endif

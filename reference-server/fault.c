@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum fault fault_selected = FAULT_COUNT;
+static bool fault_selected[FAULT_COUNT];
 
 static const struct fault_text {
 	const char *name;
@@ -21,7 +21,7 @@ static const struct fault_text {
 
 bool fault_on(enum fault fault)
 {
-	return fault == fault_selected;
+	return fault_selected[fault];
 }
 
 int fault_select(const char *name)
@@ -29,7 +29,7 @@ int fault_select(const char *name)
 	for (int i = 0; i < FAULT_COUNT; i++) {
 		if (strcmp(fault_texts[i].name, name) != 0)
 			continue;
-		fault_selected = (enum fault)i;
+		fault_selected[i] = true;
 		return 0;
 	}
 	return -ENOENT;

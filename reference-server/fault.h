@@ -3,8 +3,8 @@
  * fault.h - named deliberate violations, one rule each, to show that the cases can fail.
  *
  * In the ordinary build fault_on() is constant false and nothing of this is left in the program.
- * The build with -DVUC_FAULTS knows one selected fault (--fault=NAME). A fault changes what the
- * server does in at most three lines, at the place that its rule is written.
+ * The build with -DVUC_FAULTS knows which were selected (--fault=NAME), usually one. A fault
+ * changes what the server does in at most three lines, at the place that its rule is written.
  */
 #ifndef FAULT_H
 #define FAULT_H
@@ -78,6 +78,34 @@
 	FAULT(twin_is_not_used, "DMA messages go by the main socket though there is a twin") \
 	FAULT(twin_for_everybody, "the twin socket is set up for clients that did not ask") \
 	FAULT(dma_messages_without_limit, "DMA messages ignore the client's max_data_xfer_size") \
+	/* DMA under a moving address space */ \
+	FAULT(hazards_are_not_published, "memory is looked up and used without a word to anybody") \
+	FAULT(lookup_yields, "between looking memory up and using it others have their turn") \
+	FAULT(unmap_does_not_scan, "DMA_UNMAP replies without a look at who uses the range") \
+	FAULT(unmap_waits_for_all_dma, "DMA_UNMAP waits for the references of any range") \
+	FAULT(unmap_aborts_all_dma, "DMA_UNMAP aborts operations of any range") \
+	FAULT(unmap_spares_messages, "DMA messages for a range go on after its DMA_UNMAP") \
+	FAULT(unmap_without_reply_waits_for_nobody, \
+	      "DMA_UNMAP with No_reply does not hold the next command up") \
+	FAULT(waiting_unmap_stops_all, "a DMA_UNMAP that waits holds up the other connections") \
+	FAULT(drain_is_abort, "an operation that may drain is aborted") \
+	FAULT(aborted_slot_moves_on, "an operation that is to be aborted goes on to its end") \
+	FAULT(aborted_chunk_is_not_counted, "an aborted operation forgets its last chunk") \
+	FAULT(abort_signals_nothing, "an aborted operation raises no interrupt") \
+	FAULT(drain_limit_is_success, \
+	      "a DMA_UNMAP that waited too long succeeds and the connection stays") \
+	FAULT(retired_operation_is_in_use, "a completed operation keeps its memory to its report") \
+	FAULT(fault_forgets_what_moved, "DMA that faults reports no bytes") \
+	FAULT(each_map_has_a_window, "mappings of one file share no window") \
+	FAULT(files_are_not_told_apart, "a file is taken for another one of its file system") \
+	FAULT(open_mode_is_ignored, "a file may be written that was opened for reading") \
+	FAULT(seals_are_ignored, "a file may be written that is sealed against it") \
+	FAULT(file_end_is_ignored, "a range may lie behind the end of its file") \
+	FAULT(large_leaf_is_a_page, "all pages of a large mapping lead to the first") \
+	FAULT(write_implies_read, "memory that may be written may be read") \
+	FAULT(torn_copy_counts_whole, "a copy that a missing page cuts short counts as done") \
+	FAULT(burst_skips_faults, "a burst goes on behind an iteration that faults") \
+	FAULT(interrupt_comes_first, "the interrupt of an operation comes before its last bytes") \
 	/* regions */ \
 	FAULT(info_argsz_is_ignored, "GET_INFO answers more than argsz allows") \
 	FAULT(region_argsz_is_echoed, \
@@ -109,8 +137,19 @@
 	FAULT(bad_state_is_loaded, "the checksums of a migrated state are not looked at") \
 	FAULT(error_can_be_left, "a change of state leads out of ERROR without a reset") \
 	FAULT(report_keeps_bits, "a report of written pages does not clear what it reports") \
+	FAULT(writes_are_not_logged, "the log of written pages has none that DMA wrote") \
+	FAULT(reads_are_logged, "the log of written pages has those that DMA read") \
+	FAULT(stop_does_not_wait, "the device is said to be stopped while DMA goes on") \
+	FAULT(stop_drops_operations, "an operation that STOP finds is aborted") \
+	FAULT(given_up_message_counts, "the chunk of a message that STOP gave up counts as done") \
+	FAULT(operations_are_not_saved, "the state that is saved has no operation in it") \
+	FAULT(save_is_an_event, "saving the state of a stopped device changes it") \
+	FAULT(map_is_refused_while_stopped, "DMA_MAP is refused after STOP") \
 	/* reset and the end of a client */ \
 	FAULT(reset_forgets_registers, "DEVICE_RESET leaves the registers and the buffer of BAR0") \
+	FAULT(reset_does_not_wait, "DEVICE_RESET replies while DMA goes on") \
+	FAULT(reset_drops_mappings, "DEVICE_RESET unmaps what the client mapped") \
+	FAULT(reset_signals, "the operations that DEVICE_RESET aborts raise their interrupts") \
 	FAULT(reset_drops_eventfds, "DEVICE_RESET closes the eventfds") \
 	FAULT(mappings_outlive_the_client, "the mappings of a client stay when it leaves") \
 	FAULT(eventfds_outlive_the_client, "the eventfds of a client stay open when it leaves") \
@@ -126,10 +165,10 @@ enum fault {
 
 #ifdef VUC_FAULTS
 
-/* Whether this is the fault that was selected. */
+/* Whether the fault was selected. */
 bool fault_on(enum fault fault);
 
-/* Selects the fault of that name: 0, or -ENOENT. */
+/* Selects the fault of that name, too: 0, or -ENOENT. */
 int fault_select(const char *name);
 
 /* One line "name: sentence" for each fault to standard output. */

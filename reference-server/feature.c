@@ -107,7 +107,7 @@ static int feature_start_logging(struct feature *feature, const struct feature_r
 static int feature_stop_logging(struct feature *feature, const struct feature_request *request,
 				struct session_reply *reply)
 {
-	dirty_end(feature->dirty);
+	dirty_stop(feature->dirty);
 	feature_echo(request, reply);
 	return 0;
 }

@@ -22,6 +22,7 @@ struct irq_request {
 void irq_init(struct irq *irq, const struct irq_type *types)
 {
 	memset(irq, 0, sizeof(*irq));
+	pthread_mutex_init(&irq->lock, NULL);
 	irq->types = types;
 	memset(irq->vectors, -1, sizeof(irq->vectors));
 	irq_detach(irq);
@@ -52,20 +53,29 @@ static void irq_disable(struct irq *irq, uint32_t index)
 	irq->set[index] = 0;
 }
 
-void irq_detach(struct irq *irq)
+static void irq_disable_all(struct irq *irq)
 {
 	for (uint32_t index = 0; index < WIRE_IRQ_INDEX_NUM; index++)
 		irq_disable(irq, index);
 }
 
+void irq_detach(struct irq *irq)
+{
+	pthread_mutex_lock(&irq->lock);
+	irq_disable_all(irq);
+	pthread_mutex_unlock(&irq->lock);
+}
+
 void irq_reset(struct irq *irq)
 {
+	pthread_mutex_lock(&irq->lock);
 	if (fault_on(FAULT_reset_drops_eventfds))
-		irq_detach(irq);
+		irq_disable_all(irq);
 	for (int index = 0; index < WIRE_IRQ_INDEX_NUM; index++) {
 		for (int i = 0; i < IRQ_MAX_VECTORS; i++)
 			irq->vectors[index][i].pending = false;
 	}
+	pthread_mutex_unlock(&irq->lock);
 }
 
 /*
@@ -128,6 +138,7 @@ static void irq_unmask(const struct irq *irq, struct irq_vector *vector,
 
 void irq_hold(struct irq *irq, bool held)
 {
+	pthread_mutex_lock(&irq->lock);
 	irq->held = held;
 	for (int index = 0; index < WIRE_IRQ_INDEX_NUM && !held; index++) {
 		for (int i = 0; i < IRQ_MAX_VECTORS; i++) {
@@ -139,14 +150,17 @@ void irq_hold(struct irq *irq, bool held)
 			irq_fire(vector, &irq->types[index]);
 		}
 	}
+	pthread_mutex_unlock(&irq->lock);
 }
 
-uint32_t irq_pending(const struct irq *irq, uint32_t index)
+uint32_t irq_pending(struct irq *irq, uint32_t index)
 {
 	uint32_t vectors = 0;
 
+	pthread_mutex_lock(&irq->lock);
 	for (uint32_t i = 0; i < IRQ_MAX_VECTORS; i++)
 		vectors |= (uint32_t)irq->vectors[index][i].pending << i;
+	pthread_mutex_unlock(&irq->lock);
 	return vectors;
 }
 
@@ -154,8 +168,10 @@ int irq_set_pending(struct irq *irq, uint32_t index, uint32_t vectors)
 {
 	if (vectors >> irq->types[index].count)
 		return -EINVAL;
+	pthread_mutex_lock(&irq->lock);
 	for (uint32_t i = 0; i < IRQ_MAX_VECTORS; i++)
 		irq->vectors[index][i].pending = vectors >> i & 1;
+	pthread_mutex_unlock(&irq->lock);
 	return 0;
 }
 
@@ -172,10 +188,12 @@ int irq_raise(struct irq *irq, uint32_t index, uint32_t vector)
 		return -EINVAL;
 	if (fault_on(FAULT_types_share_vectors))
 		index = WIRE_IRQ_INDEX_MSIX;
+	pthread_mutex_lock(&irq->lock);
 	if (irq->held)
 		irq_keep(&irq->vectors[index][vector]);
 	else
 		irq_fire(&irq->vectors[index][vector], &irq->types[index]);
+	pthread_mutex_unlock(&irq->lock);
 	return 0;
 }
 
@@ -354,6 +372,7 @@ int irq_set(void *owner, struct msg *msg, struct session_reply *reply)
 {
 	struct irq *irq = owner;
 	struct irq_request request;
+	int error = 0;
 
 	(void)reply;
 	msg_read(msg, &request.wire, sizeof(request.wire));
@@ -361,11 +380,13 @@ int irq_set(void *owner, struct msg *msg, struct session_reply *reply)
 		return -EINVAL;
 	if (request.wire.count == 0 && fault_on(FAULT_disable_keeps_eventfds))
 		return 0;
+	pthread_mutex_lock(&irq->lock);
 	if (request.wire.count == 0)
 		irq_disable(irq, request.wire.index);
 	else if (request.wire.flags & WIRE_IRQ_SET_DATA_EVENTFD)
-		return irq_assign(irq, &request, msg);
+		error = irq_assign(irq, &request, msg);
 	else
 		irq_act(irq, &request);
-	return 0;
+	pthread_mutex_unlock(&irq->lock);
+	return error;
 }

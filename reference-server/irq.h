@@ -9,10 +9,14 @@
  *
  * The module owns the descriptors. Signalling never waits: a full eventfd or pipe loses the
  * signal. Only eventfds and writable pipes are accepted.
+ *
+ * Any thread may raise vectors: a lock that is held for one signal at most keeps a descriptor from
+ * being closed under it. The lock is the innermost one.
  */
 #ifndef IRQ_H
 #define IRQ_H
 
+#include <pthread.h>
 #include <stdbool.h>
 
 #include "dispatch.h"
@@ -40,6 +44,7 @@ struct irq_vector {
 };
 
 struct irq {
+	pthread_mutex_t lock;	/* for all below */
 	const struct irq_type *types;	/* WIRE_IRQ_INDEX_NUM of them */
 	struct irq_vector vectors[WIRE_IRQ_INDEX_NUM][IRQ_MAX_VECTORS];
 	bool held;		/* the device is stopped and signals nothing */
@@ -62,7 +67,7 @@ void irq_reset(struct irq *irq);
 void irq_hold(struct irq *irq, bool held);
 
 /* The pending vectors of an index, by bit, and setting them; -EINVAL for one that is not there. */
-uint32_t irq_pending(const struct irq *irq, uint32_t index);
+uint32_t irq_pending(struct irq *irq, uint32_t index);
 int irq_set_pending(struct irq *irq, uint32_t index, uint32_t vectors);
 
 /* Raises a vector: 0, or -EINVAL if the device has no such vector. */

@@ -27,10 +27,14 @@
 #define MAIN_FAILED 1
 #define MAIN_USAGE 2
 
+#define MAIN_NO_FD UINT64_MAX
+/* As many mappings of one client as the table is made for. */
+#define MAIN_MAX_DMA_MAPS_VALUE 262144u
+
 struct main_options {
 	struct server_options server;
 	const char *path;
-	long fd;		/* -1: not given */
+	uint64_t fd;		/* MAIN_NO_FD: not given */
 };
 
 enum main_option {
@@ -48,6 +52,11 @@ enum main_option {
 	MAIN_T_IDLE,
 	MAIN_T_DMA,
 	MAIN_T_DRAIN,
+	MAIN_DMA_THREADS,
+	MAIN_TABLE_BYTES,
+	MAIN_WINDOWS,
+	MAIN_WINDOW_BYTES,
+	MAIN_DIRTY_BYTES,
 	MAIN_FAULT,
 	MAIN_VERBOSE,
 	MAIN_HELP,
@@ -69,6 +78,11 @@ static const struct option main_long_options[] = {
 	{ "t-idle", required_argument, NULL, MAIN_T_IDLE },
 	{ "t-dma", required_argument, NULL, MAIN_T_DMA },
 	{ "t-drain", required_argument, NULL, MAIN_T_DRAIN },
+	{ "dma-threads", required_argument, NULL, MAIN_DMA_THREADS },
+	{ "table-bytes", required_argument, NULL, MAIN_TABLE_BYTES },
+	{ "windows", required_argument, NULL, MAIN_WINDOWS },
+	{ "window-bytes", required_argument, NULL, MAIN_WINDOW_BYTES },
+	{ "dirty-bytes", required_argument, NULL, MAIN_DIRTY_BYTES },
 	{ "fault", required_argument, NULL, MAIN_FAULT },
 	{ "verbose", no_argument, NULL, MAIN_VERBOSE },
 	{ "help", no_argument, NULL, MAIN_HELP },
@@ -92,11 +106,16 @@ static const char main_help[] =
 	"  --devices=N              clients at a time, each with its device (default 8)\n"
 	"  --max-msg-fds=N          announced limits: descriptors in a message (16),\n"
 	"  --max-data-xfer-size=N   bytes of one access (1048576),\n"
-	"  --max-dma-maps=N         mappings (65535)\n"
+	"  --max-dma-maps=N         mappings (262144; one for each KiB of --table-bytes)\n"
+	"  --dma-threads=N          threads for the DMA of a client (1); 0: all in one order\n"
+	"  --table-bytes=N          quotas of a client: memory of its mappings (256 MiB),\n"
+	"  --windows=N              parts of files that are mapped here (256), and\n"
+	"  --window-bytes=N         their size (16 TiB),\n"
+	"  --dirty-bytes=N          memory for the log of writes (64 MiB)\n"
 	"  --t-partial=MS           longest time for one message to arrive (30000)\n"
 	"  --t-idle=MS              longest time in which a client reads nothing (60000)\n"
 	"  --t-dma=MS               longest time for the reply to a DMA message (30000)\n"
-	"  --t-drain=MS             longest time that DMA may delay a DMA_UNMAP (30000)\n"
+	"  --t-drain=MS             longest time that DMA may delay a command (30000)\n"
 	"  --fault=NAME|list        break one rule on purpose (only in the faulty build)\n"
 	"  --verbose                log connections and refused commands\n"
 	"  --help, --version\n";
@@ -202,43 +221,75 @@ static int main_fault(const char *name)
 #endif
 }
 
-/* One option with a number. 0 or -EINVAL. */
-static int main_set_number(struct main_options *options, enum main_option option, const char *text)
+/* Where the number of an option goes, and what it may be; one of the two places. */
+struct main_number {
+	uint64_t min, max;
+	uint32_t *small;
+	uint64_t *large;
+};
+
+static struct main_number main_number_of(struct main_options *options, enum main_option option)
 {
 	struct server_options *server = &options->server;
 	struct version_offer *offer = &server->offer;
-	uint64_t max = UINT32_MAX, min = 1, value;
+	struct dma_quotas *quotas = &server->quotas;
+	const uint64_t ms = UINT32_MAX, bytes = UINT64_C(1) << 62;
 
-	if (option == MAIN_FD || option == MAIN_MAX_MSG_FDS || option == MAIN_MAX_DMA_MAPS)
-		min = 0;
-	if (option == MAIN_FD)
-		max = INT32_MAX;
-	if (option == MAIN_MAX_MSG_FDS)
-		max = MSG_MAX_FDS;
-	if (option == MAIN_MAX_DATA_XFER_SIZE)
-		max = 16 << 20;
-	if (option == MAIN_DEVICES)
-		max = SERVER_MAX_DEVICES;
-	if (main_number(text, min, max, &value))
+	switch (option) {
+	case MAIN_MAX_MSG_FDS:
+		return (struct main_number){ 0, MSG_MAX_FDS, &offer->max_msg_fds, NULL };
+	case MAIN_MAX_DATA_XFER_SIZE:
+		return (struct main_number){ 1, 16 << 20, &offer->max_data_xfer_size, NULL };
+	case MAIN_MAX_DMA_MAPS:
+		return (struct main_number){ 0, UINT32_MAX, &offer->max_dma_maps, NULL };
+	case MAIN_DEVICES:
+		return (struct main_number){ 1, SERVER_MAX_DEVICES, &server->devices, NULL };
+	case MAIN_T_PARTIAL:
+		return (struct main_number){ 1, ms, NULL, &server->t_partial };
+	case MAIN_T_IDLE:
+		return (struct main_number){ 1, ms, NULL, &server->t_idle };
+	case MAIN_T_DMA:
+		return (struct main_number){ 1, ms, NULL, &server->t_dma };
+	case MAIN_T_DRAIN:
+		return (struct main_number){ 1, ms, NULL, &server->t_drain };
+	case MAIN_DMA_THREADS:
+		return (struct main_number){ 0, DEVICE_MAX_THREADS, &server->dma_threads, NULL };
+	case MAIN_TABLE_BYTES:
+		return (struct main_number){ 1, bytes, NULL, &quotas->table_bytes };
+	case MAIN_WINDOWS:
+		return (struct main_number){ 1, WINDOW_MAX, &quotas->windows, NULL };
+	case MAIN_WINDOW_BYTES:
+		return (struct main_number){ 1, bytes, NULL, &quotas->window_bytes };
+	case MAIN_DIRTY_BYTES:
+		return (struct main_number){ 0, bytes, NULL, &quotas->dirty_bytes };
+	case MAIN_FD:
+		return (struct main_number){ 0, INT32_MAX, NULL, &options->fd };
+	case MAIN_SOCKET_PATH:
+	case MAIN_PROFILE:
+	case MAIN_WITH:
+	case MAIN_WITHOUT:
+	case MAIN_REQUIRE:
+	case MAIN_FAULT:
+	case MAIN_VERBOSE:
+	case MAIN_HELP:
+	case MAIN_SHOW_VERSION:
+		break;
+	}
+	return (struct main_number){ 0, 0, NULL, NULL };
+}
+
+/* One option with a number. 0 or -EINVAL. */
+static int main_set_number(struct main_options *options, enum main_option option, const char *text)
+{
+	const struct main_number number = main_number_of(options, option);
+	uint64_t value;
+
+	if (main_number(text, number.min, number.max, &value))
 		return -EINVAL;
-	if (option == MAIN_FD)
-		options->fd = (long)value;
-	else if (option == MAIN_MAX_MSG_FDS)
-		offer->max_msg_fds = (uint32_t)value;
-	else if (option == MAIN_MAX_DATA_XFER_SIZE)
-		offer->max_data_xfer_size = (uint32_t)value;
-	else if (option == MAIN_MAX_DMA_MAPS)
-		offer->max_dma_maps = (uint32_t)value;
-	else if (option == MAIN_DEVICES)
-		server->devices = (uint32_t)value;
-	else if (option == MAIN_T_PARTIAL)
-		server->t_partial = value;
-	else if (option == MAIN_T_IDLE)
-		server->t_idle = value;
-	else if (option == MAIN_T_DMA)
-		server->t_dma = value;
+	if (number.small)
+		*number.small = (uint32_t)value;
 	else
-		server->t_drain = value;
+		*number.large = value;
 	return 0;
 }
 
@@ -274,9 +325,23 @@ static int main_set(struct main_options *options, enum main_option option)
 	case MAIN_T_IDLE:
 	case MAIN_T_DMA:
 	case MAIN_T_DRAIN:
+	case MAIN_DMA_THREADS:
+	case MAIN_TABLE_BYTES:
+	case MAIN_WINDOWS:
+	case MAIN_WINDOW_BYTES:
+	case MAIN_DIRTY_BYTES:
 		return main_set_number(options, option, optarg);
 	}
 	return -EINVAL;
+}
+
+/* What is announced can really be had: the memory of the table is enough for it. */
+static void main_keep_true(struct server_options *options)
+{
+	uint64_t maps = options->quotas.table_bytes / DMA_MAP_COST;
+
+	if (options->offer.max_dma_maps > maps)
+		options->offer.max_dma_maps = (uint32_t)maps;
 }
 
 /* 0, or the exit code after a message. */
@@ -292,10 +357,11 @@ static int main_parse(int argc, char **argv, struct main_options *options)
 	}
 	if (optind < argc)
 		return main_usage("unknown argument", argv[optind]);
-	if (options->path && options->fd >= 0)
+	if (options->path && options->fd != MAIN_NO_FD)
 		return main_usage("--socket-path and --fd exclude each other", NULL);
-	if (!options->path && options->fd < 0)
+	if (!options->path && options->fd == MAIN_NO_FD)
 		return main_usage("--socket-path or --fd is needed", NULL);
+	main_keep_true(&options->server);
 	return 0;
 }
 
@@ -428,15 +494,22 @@ int main(int argc, char **argv)
 			.offer = {
 				.max_msg_fds = 16,
 				.max_data_xfer_size = WIRE_DEFAULT_MAX_DATA_XFER_SIZE,
-				.max_dma_maps = WIRE_DEFAULT_MAX_DMA_MAPS,
+				.max_dma_maps = MAIN_MAX_DMA_MAPS_VALUE,
 				.pgsizes = WIRE_DEFAULT_PGSIZES,
 			},
 			.t_partial = 30000,
 			.t_idle = 60000,
 			.t_dma = 30000,
 			.t_drain = 30000,
+			.dma_threads = 1,
+			.quotas = {
+				.table_bytes = UINT64_C(256) << 20,
+				.windows = WINDOW_QUOTA,
+				.window_bytes = WINDOW_PAGE_QUOTA * WINDOW_PAGE,
+				.dirty_bytes = DIRTY_QUOTA,
+			},
 		},
-		.fd = -1,
+		.fd = MAIN_NO_FD,
 	};
 	int code = main_parse(argc, argv, &options);
 	int stop;

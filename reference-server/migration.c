@@ -87,8 +87,7 @@ void migration_detach(struct migration *migration)
 
 static int migration_stop(struct migration *migration)
 {
-	migration->ops->stop(migration->owner);
-	return 0;
+	return migration->ops->stop(migration->owner);
 }
 
 static int migration_run(struct migration *migration)
@@ -140,9 +139,10 @@ static int migration_begin_stopped(struct migration *migration)
 /* PRE_COPY -> STOP_COPY: the rest of the stream. */
 static int migration_continue(struct migration *migration)
 {
-	int error;
+	int error = migration->ops->stop(migration->owner);
 
-	migration->ops->stop(migration->owner);
+	if (error)
+		return error;
 	error = migration_save(migration);
 	if (!error)
 		error = migration_stream_finish(&migration->stream);

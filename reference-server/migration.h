@@ -24,8 +24,11 @@
 
 /* What migration does with the device. */
 struct migration_ops {
-	/* No DMA and no interrupt from when this returns, until run() */
-	void (*stop)(void *owner);
+	/*
+	 * 0: no DMA and no interrupt from when this returns, until run(). -EINPROGRESS: DMA has to
+	 * end first, and the command is to be executed again.
+	 */
+	int (*stop)(void *owner);
 	void (*run)(void *owner);
 	/* Fills in the image. 0, or -errno: the arc, or the command, fails. */
 	int (*save)(void *owner, uint8_t *image);
@@ -62,7 +65,8 @@ void migration_detach(struct migration *migration);
 bool migration_is_running(const struct migration *migration);
 
 /*
- * SET MIG_DEVICE_STATE. 0, also for the present state; -EINVAL for a state that is none or has no
+ * SET MIG_DEVICE_STATE. 0, also for the present state; -EINPROGRESS, to be called again, while DMA
+ * has to end; -EINVAL for a state that is none or has no
  * way there; -ENOMEM, or what the device says, where an arc failed; -EIO for bad data in RESUMING.
  */
 int migration_set_state(struct migration *migration, uint32_t state);

@@ -12,6 +12,7 @@
 void region_attach(struct region_table *table, const struct session_limits *limits)
 {
 	table->limits = limits;
+	table->multi_done = 0;
 }
 
 static uint32_t region_sparse_size(const struct region *region)
@@ -203,9 +204,10 @@ static int region_write_entry(const struct region_table *table,
 
 int region_write_multi(void *owner, struct msg *msg, struct session_reply *reply)
 {
-	const struct region_table *table = owner;
-	struct wire_write_multi multi, done = { 0 };
+	struct region_table *table = owner;
+	struct wire_write_multi multi, done = { table->multi_done };
 	struct wire_write_multi_entry entry;
+	int error = 0;
 
 	if (!table->limits->write_multiple)
 		return -EOPNOTSUPP;
@@ -215,9 +217,13 @@ int region_write_multi(void *owner, struct msg *msg, struct session_reply *reply
 	for (; done.wr_cnt < multi.wr_cnt; done.wr_cnt++) {
 		memcpy(&entry, msg->body + sizeof(multi) + done.wr_cnt * sizeof(entry),
 		       sizeof(entry));
-		if (region_write_entry(table, &entry) && !fault_on(FAULT_multi_goes_on))
+		error = region_write_entry(table, &entry);
+		if (error && (error == -EINPROGRESS || !fault_on(FAULT_multi_goes_on)))
 			break;
 	}
+	table->multi_done = error == -EINPROGRESS ? done.wr_cnt : 0;
+	if (error == -EINPROGRESS)
+		return error;
 	session_reply_put(reply, &done, sizeof(done));
 	return 0;
 }

@@ -12,7 +12,8 @@
 
 /*
  * Called for accesses; 0, or a negative errno which refuses the access as a whole: then the owner
- * has changed nothing. A region without READ (WRITE) needs no read (write).
+ * has changed nothing. A write that cannot be answered yet returns -EINPROGRESS and is done again.
+ * A region without READ (WRITE) needs no read (write).
  */
 struct region_ops {
 	int (*read)(void *owner, uint64_t offset, void *data, uint32_t count);
@@ -39,6 +40,7 @@ struct region_table {
 	const struct region *regions;
 	uint32_t count;
 	const struct session_limits *limits;	/* of the client that is served */
+	uint64_t multi_done;	/* entries of the REGION_WRITE_MULTI that waits for the next one */
 };
 
 /* The limits of a new client (they stay the session's), NULL for none. */

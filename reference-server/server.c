@@ -12,50 +12,23 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "commands.h"
-#include "dma.h"
-#include "feature.h"
 #include "fault.h"
 #include "log.h"
+#include "server_instance.h"
 
-/* Header, fixed part of an access, and slack: what a message may have beside its data. */
-#define SERVER_MESSAGE_EXTRA (16 + 16 + 2048)
 /* Output that is sent before further commands are taken from the same read. */
 #define SERVER_FLUSH_AT ((size_t)256 << 10)
-#define SERVER_EVENTS (2 * SERVER_MAX_DEVICES + 2)
+/* Reads in one turn, where descriptors make each of them short. */
+#define SERVER_READS 64
+#define SERVER_EVENTS (3 * SERVER_MAX_DEVICES + 2)
 #define SERVER_READ ((uint32_t)EPOLLIN | EPOLLRDHUP)
-
-struct server_instance;
-
-/* One socket of a client, as epoll knows it. */
-struct server_channel {
-	struct server_instance *instance;
-	bool watched;
-	uint32_t events;	/* that epoll waits for */
-};
-
-/* One device with what belongs to its client, if it has one. */
-struct server_instance {
-	bool busy;
-	unsigned int number;
-	struct server_channel main;
-	struct server_channel twin;
-	struct session session;
-	struct version version;
-	struct dma dma;
-	struct irq irq;
-	struct device device;
-	struct feature feature;
-	void *owners[COMMANDS_OWNERS];
-	struct dispatch dispatch;
-};
 
 struct server {
 	struct server_options options;
 	int epoll;
 	int reserve;		/* given up for a moment to refuse a connection (EMFILE) */
 	bool done;
-	struct irq_type irqs[WIRE_IRQ_INDEX_NUM];
+	bool accepts;		/* the listener is polled */
 	struct server_instance **instances;
 };
 
@@ -69,76 +42,20 @@ static int server_watch(const struct server *server, int op, int fd, uint32_t ev
 	return epoll_ctl(server->epoll, op, fd, &event) ? -errno : 0;
 }
 
-/* The interrupts of the profile, with what was said of them. */
-static void server_set_irqs(struct server *server)
-{
-	const struct server_options *options = &server->options;
-
-	memcpy(server->irqs, device_irq_types(options->profile), sizeof(server->irqs));
-	for (int i = 0; i < WIRE_IRQ_INDEX_NUM; i++) {
-		if (!server->irqs[i].count)
-			continue;
-		server->irqs[i].flags |= options->with & SERVER_IRQ_FLAGS;
-		server->irqs[i].flags &= ~options->without;
-	}
-}
-
-/* The device as it is, but for what it was told to do without. */
-static void server_leave_out(struct server_instance *instance, uint32_t without)
-{
-	instance->device.no_reset = without & SERVER_RESET;
-	instance->device.migration.no_pre_copy = without & SERVER_PRE_COPY;
-	if (without & SERVER_MIGRATION)
-		instance->feature.migration = NULL;
-	if (without & SERVER_DMA_LOGGING)
-		instance->feature.dirty = NULL;
-}
-
 static int server_open_instance(struct server *server, unsigned int number)
 {
-	struct server_instance *instance = calloc(1, sizeof(*instance));
-	int error;
+	struct server_instance *instance;
+	int error = server_instance_open(&instance, &server->options, number);
 
-	if (!instance)
-		return -ENOMEM;
-	server->instances[number] = instance;
-	instance->number = number;
-	instance->main.instance = instance;
-	instance->twin.instance = instance;
-	irq_init(&instance->irq, server->irqs);
-	dma_init(&instance->dma);
-	instance->version.offer = &server->options.offer;
-	instance->version.session = &instance->session;
-	instance->owners[COMMANDS_VERSION] = &instance->version;
-	instance->owners[COMMANDS_DMA] = &instance->dma;
-	instance->owners[COMMANDS_IRQ] = &instance->irq;
-	instance->owners[COMMANDS_REGION] = &instance->device.table;
-	instance->owners[COMMANDS_DEVICE] = &instance->device;
-	instance->feature.migration = &instance->device.migration;
-	instance->feature.dirty = &instance->dma.dirty;
-	instance->owners[COMMANDS_FEATURE] = &instance->feature;
-	instance->owners[COMMANDS_MIGRATION] = &instance->device.migration;
-	instance->dispatch = (struct dispatch){
-		.commands = commands_table,
-		.count = COMMANDS_COUNT,
-		.max_msg_fds = server->options.offer.max_msg_fds,
-		.session = &instance->session,
-		.owners = instance->owners,
-	};
-	error = device_open(&instance->device, server->options.profile, &instance->irq,
-			    &instance->dma);
-	server_leave_out(instance, server->options.without);
+	if (error)
+		return error;
+	error = server_watch(server, EPOLL_CTL_ADD, dma_wake_fd(&instance->dma), EPOLLIN,
+			     &instance->wake);
+	if (error)
+		server_instance_close(instance);
+	else
+		server->instances[number] = instance;
 	return error;
-}
-
-/* The largest message: also a client that has not been told our limit may use the default. */
-static size_t server_max_message(const struct server *server)
-{
-	size_t data = server->options.offer.max_data_xfer_size;
-
-	if (data < WIRE_DEFAULT_MAX_DATA_XFER_SIZE)
-		data = WIRE_DEFAULT_MAX_DATA_XFER_SIZE;
-	return data + SERVER_MESSAGE_EXTRA;
 }
 
 /* Hands the socket to a free instance. -EBUSY if there is none; the socket is taken anyway. */
@@ -147,39 +64,24 @@ static int server_begin(struct server *server, int fd)
 	struct server_instance *instance = NULL;
 
 	for (uint32_t i = 0; i < server->options.devices && !instance; i++) {
-		if (!server->instances[i]->busy)
+		if (server->instances[i]->phase == SERVER_FREE)
 			instance = server->instances[i];
 	}
 	if (!instance || server_watch(server, EPOLL_CTL_ADD, fd, SERVER_READ, &instance->main)) {
 		close(fd);
 		return -EBUSY;
 	}
-	session_open(&instance->session, fd, server_max_message(server));
-	instance->session.t_dma = server->options.t_dma;
-	dma_attach(&instance->dma, &instance->session);
-	region_attach(&instance->device.table, &instance->session.limits);
-	device_attach(&instance->device);
-	instance->busy = true;
+	server_instance_begin(instance, fd, &server->options);
 	instance->main.watched = true;
 	instance->main.events = SERVER_READ;
 	instance->twin.watched = false;
-	log_debug("device %u: client connected", instance->number);
 	return 0;
 }
 
-/* The client is gone: what it gave us goes, the device stays as it is. */
+/* The client is gone. */
 static void server_end(struct server *server, struct server_instance *instance)
 {
-	device_abort(&instance->device);
-	if (!fault_on(FAULT_mappings_outlive_the_client))
-		dma_detach(&instance->dma);
-	if (!fault_on(FAULT_eventfds_outlive_the_client))
-		irq_detach(&instance->irq);
-	device_detach(&instance->device);
-	region_attach(&instance->device.table, NULL);
-	session_close(&instance->session);
-	instance->busy = false;
-	log_debug("device %u: client gone", instance->number);
+	server_instance_end(instance);
 	if (server->options.connected)
 		server->done = true;
 }
@@ -208,21 +110,19 @@ static bool server_execute(struct server_instance *instance)
 			log_info("device %u: message size cannot be trusted", instance->number);
 			session_advance(session, SESSION_BROKEN);
 		}
-		if (more <= 0) {
-			transport_flush(transport);
+		if (more <= 0)
 			return more == 0;
-		}
 		dispatch_message(&instance->dispatch, msg);
 		device_run(&instance->device);
 	}
-	if (session->phase == SESSION_CLOSING || session->deferred)
-		transport_flush(transport);
 	return false;
 }
 
 /*
- * One turn of a connection. Usually one read, which keeps the turns fair; when the peer has left,
- * everything that it sent, so that its device is free before the next connection is accepted.
+ * One turn of a connection. Usually one read, which keeps the turns fair; some more while each
+ * takes one message only, because of descriptors; and when the peer has left, everything that it
+ * sent, so that its device is free before the next connection is accepted. The replies go out
+ * together.
  */
 static void server_serve(struct server_instance *instance, uint32_t events)
 {
@@ -230,23 +130,25 @@ static void server_serve(struct server_instance *instance, uint32_t events)
 	struct transport *transport = &session->transport;
 	bool last = events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR);
 	bool idle;
-	int n = 1;
+	int n = 1, reads = last ? INT_MAX : SERVER_READS;
 
-	/* Nobody is left who could release what holds a command back. */
-	if (session->deferred && events & (EPOLLHUP | EPOLLERR))
-		device_abort(&instance->device);
 	idle = server_execute(instance);
-	while (idle && n > 0) {
+	while (idle && n > 0 && reads-- > 0) {
 		n = transport_fill(transport);
 		if (n > 0)
 			idle = server_execute(instance);
-		if (fault_on(FAULT_rest_is_awaited) && transport->partial_since != CLOCK_NEVER)
+		if (last || transport->fds_ahead ||
+		    (fault_on(FAULT_rest_is_awaited) && transport->partial_since != CLOCK_NEVER))
 			continue;
-		if (!last)
-			break;
+		break;
 	}
+	transport_flush(transport);
 	if (n == 0 || n == -ENOMEM)
 		session_advance(session, SESSION_BROKEN);
+	/* Nobody is left who could release what holds a command back. */
+	instance->hung = session->deferred && events & (EPOLLHUP | EPOLLERR);
+	if (instance->hung)
+		device_abort(&instance->device);
 }
 
 /* The messages that have come by the twin socket; -ENOMEM or -EPROTO if it cannot go on. */
@@ -287,16 +189,28 @@ static void server_serve_twin(struct server_instance *instance)
 	session_advance(&instance->session, SESSION_BROKEN);
 }
 
+/* The command that waited is executed again, and if that was its end, what came behind it. */
+static void server_resume(struct server_instance *instance)
+{
+	dispatch_resume(&instance->dispatch);
+	device_run(&instance->device);
+	if (instance->session.deferred)
+		return;
+	if (instance->hung)
+		server_serve(instance, EPOLLHUP);
+	else
+		server_execute(instance);
+}
+
 /* Time has passed: requests without reply end, the device goes on, and what waited for it. */
 static void server_advance(struct server_instance *instance, uint64_t now)
 {
 	struct session *session = &instance->session;
-	bool deferred = session->deferred;
 
 	session_expire(session, now);
 	device_run(&instance->device);
-	if (deferred && !session->deferred)
-		server_execute(instance);
+	if (session->deferred && dma_is_quiet(&instance->dma))
+		server_resume(instance);
 	if (transport_queued(&session->transport) &&
 	    session->transport.stalled_since == CLOCK_NEVER)
 		transport_flush(&session->transport);
@@ -330,6 +244,16 @@ static int server_await(const struct server *server, struct server_channel *chan
 	return server_watch(server, op, transport->fd, events, channel);
 }
 
+/* A client that has left has nothing to say until its command has been executed. */
+static int server_ignore(const struct server *server, struct server_channel *channel,
+			 const struct transport *transport)
+{
+	if (!channel->watched)
+		return 0;
+	channel->watched = false;
+	return server_watch(server, EPOLL_CTL_DEL, transport->fd, 0, NULL);
+}
+
 /* Closes the connection if it is over, and else waits for what it needs next. */
 static void server_settle(struct server *server, struct server_instance *instance)
 {
@@ -341,8 +265,11 @@ static void server_settle(struct server *server, struct server_instance *instanc
 		server_end(server, instance);
 		return;
 	}
-	error = server_await(server, &instance->main, &session->transport,
-			     reads && !session->deferred);
+	if (session->deferred && instance->hung)
+		error = server_ignore(server, &instance->main, &session->transport);
+	else
+		error = server_await(server, &instance->main, &session->transport,
+				     reads && !session->deferred);
 	if (!error && session->twinned)
 		error = server_await(server, &instance->twin, &session->twin, reads);
 	if (error)
@@ -398,11 +325,54 @@ static uint64_t server_deadline(const struct server *server,
 	const struct session *session = &instance->session;
 	uint64_t deadline = server_silence(server, &session->transport);
 
-	if (instance->dma.unmapping)
-		deadline = instance->dma.going_since + server->options.t_drain;
+	if (instance->dma.quiescing)
+		deadline = instance->dma.since + server->options.t_drain;
 	if (session->twinned)
 		deadline = server_earlier(deadline, server_silence(server, &session->twin));
 	return deadline;
+}
+
+/* Closes a connection that is overdue. What waits for DMA gets no reply, as none would be true. */
+static void server_expire(struct server *server, struct server_instance *instance)
+{
+	if (instance->dma.quiescing && fault_on(FAULT_drain_limit_is_success)) {
+		device_abort(&instance->device);
+		return;
+	}
+	log_info("device %u: client or DMA too slow, closing", instance->number);
+	if (instance->dma.quiescing)
+		server_instance_fence(instance);
+	server_end(server, instance);
+}
+
+/* One instance with a client: when it has to be looked at again. */
+static uint64_t server_tick(struct server *server, struct server_instance *instance, uint64_t now)
+{
+	uint64_t next;
+
+	server_advance(instance, now);
+	server_settle(server, instance);
+	if (instance->phase == SERVER_BUSY && server_deadline(server, instance) <= now)
+		server_expire(server, instance);
+	if (instance->phase != SERVER_BUSY)
+		return now;
+	next = server_deadline(server, instance);
+	next = server_earlier(next, session_expire(&instance->session, now));
+	return server_earlier(next, device_due(&instance->device));
+}
+
+/* One instance without: another takes the place of one that is lost. */
+static uint64_t server_wind(struct server *server, struct server_instance *instance, uint64_t now)
+{
+	uint64_t next = server_instance_wind(instance, now);
+
+	if (!server_instance_is_lost(instance, now))
+		return next;
+	if (server_open_instance(server, instance->number))
+		return now + 1;
+	server_watch(server, EPOLL_CTL_DEL, dma_wake_fd(&instance->dma), 0, NULL);
+	server_instance_retire(instance);
+	return CLOCK_NEVER;
 }
 
 /* Lets time pass and closes what is overdue; the time to wait for the rest, in ms, or -1. */
@@ -412,23 +382,11 @@ static int server_timers(struct server *server)
 
 	for (uint32_t i = 0; i < server->options.devices; i++) {
 		struct server_instance *instance = server->instances[i];
-		uint64_t deadline;
 
-		if (!instance->busy)
-			continue;
-		server_advance(instance, now);
-		server_settle(server, instance);
-		if (!instance->busy)
-			continue;
-		deadline = server_deadline(server, instance);
-		if (deadline <= now) {
-			log_info("device %u: client or DMA too slow, closing", instance->number);
-			server_end(server, instance);
-			continue;
-		}
-		next = server_earlier(next, deadline);
-		next = server_earlier(next, session_expire(&instance->session, now));
-		next = server_earlier(next, device_due(&instance->device));
+		if (instance->phase == SERVER_BUSY)
+			next = server_earlier(next, server_tick(server, instance, now));
+		else if (instance->phase == SERVER_WINDING)
+			next = server_earlier(next, server_wind(server, instance, now));
 	}
 	if (next == CLOCK_NEVER)
 		return -1;
@@ -437,12 +395,53 @@ static int server_timers(struct server *server)
 	return next - now > INT_MAX ? INT_MAX : (int)(next - now);
 }
 
+/* Whether an instance is in that phase. */
+static bool server_has(const struct server *server, enum server_phase phase)
+{
+	for (uint32_t i = 0; i < server->options.devices; i++) {
+		if (server->instances[i]->phase == phase)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whether a client may be taken now. The next one's VERSION reply says that the last one's DMA has
+ * ended, so nobody is taken while an instance winds down, or soon will, unless its memory is
+ * fenced; and nobody is refused because the device that is to become free is not quite.
+ */
+static bool server_may_accept(const struct server *server)
+{
+	for (uint32_t i = 0; i < server->options.devices; i++) {
+		const struct server_instance *instance = server->instances[i];
+
+		if (instance->hung || (instance->phase == SERVER_WINDING && !instance->fenced))
+			return false;
+	}
+	return server_has(server, SERVER_FREE) || !server_has(server, SERVER_WINDING);
+}
+
+/* Polls the listener, or does not. */
+static int server_gate(struct server *server)
+{
+	bool accepts = !server->done && server_may_accept(server);
+
+	if (server->options.fd < 0 || accepts == server->accepts)
+		return 0;
+	server->accepts = accepts;
+	return server_watch(server, EPOLL_CTL_MOD, server->options.fd, accepts ? EPOLLIN : 0,
+			    &server_listener);
+}
+
 /* What a socket has for us. */
 static void server_turn(struct server *server, const struct server_channel *channel,
 			uint32_t events)
 {
 	struct server_instance *instance = channel->instance;
 
+	if (instance != server->instances[0] && server->instances[0]->session.deferred &&
+	    fault_on(FAULT_waiting_unmap_stops_all))
+		return;
 	if (channel == &instance->twin)
 		server_serve_twin(instance);
 	else
@@ -450,31 +449,57 @@ static void server_turn(struct server *server, const struct server_channel *chan
 	server_settle(server, instance);
 }
 
+/* What epoll has found out. */
+static void server_take(struct server *server, const struct epoll_event *event, bool *accepting)
+{
+	struct server_channel *channel = event->data.ptr;
+
+	if (event->data.ptr == &server_stop)
+		server->done = !fault_on(FAULT_sigterm_waits_for_the_client) ||
+			       server->instances[0]->phase != SERVER_BUSY;
+	else if (event->data.ptr == &server_listener)
+		*accepting = true;
+	else if (channel == &channel->instance->wake)
+		dma_awake(&channel->instance->dma);
+	else if (channel->instance->phase == SERVER_BUSY)
+		server_turn(server, channel, event->events);
+}
+
 /* One round. Connections first, so that their devices are free for whoever is accepted. */
 static int server_round(struct server *server)
 {
 	struct epoll_event events[SERVER_EVENTS];
 	int wait = fault_on(FAULT_server_polls_busily) ? 0 : server_timers(server);
-	int n = epoll_wait(server->epoll, events, SERVER_EVENTS, wait);
+	int n, error = server_gate(server);
 	bool accepting = false;
 
+	if (error)
+		return error;
+	/* What this round was waited for may have come in the last lines. */
+	if (server->done && !server_has(server, SERVER_WINDING))
+		return 0;
+	n = epoll_wait(server->epoll, events, SERVER_EVENTS, wait);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	for (int i = 0; i < n; i++) {
-		struct server_channel *channel = events[i].data.ptr;
-
-		if (events[i].data.ptr == &server_stop) {
-			server->done = !fault_on(FAULT_sigterm_waits_for_the_client) ||
-				       !server->instances[0]->busy;
-		} else if (events[i].data.ptr == &server_listener) {
-			accepting = true;
-		} else if (channel->instance->busy) {
-			server_turn(server, channel, events[i].events);
-		}
-	}
-	if (accepting && !server->done)
+	for (int i = 0; i < n; i++)
+		server_take(server, &events[i], &accepting);
+	if (accepting && !server->done && server_may_accept(server))
 		server_accept(server);
 	return 0;
+}
+
+/* The end: all clients go, and the threads that worked for them. */
+static int server_finish(struct server *server)
+{
+	int error = 0;
+
+	for (uint32_t i = 0; i < server->options.devices; i++) {
+		if (server->instances[i]->phase == SERVER_BUSY)
+			server_end(server, server->instances[i]);
+	}
+	while (!error && server_has(server, SERVER_WINDING))
+		error = server_round(server);
+	return error;
 }
 
 int server_run(struct server *server, int stop_fd)
@@ -483,7 +508,10 @@ int server_run(struct server *server, int stop_fd)
 
 	while (!error && !server->done)
 		error = server_round(server);
-	return error;
+	server->done = true;
+	if (!error)
+		error = server_watch(server, EPOLL_CTL_DEL, stop_fd, 0, NULL);
+	return error ? error : server_finish(server);
 }
 
 static int server_start(struct server *server)
@@ -497,7 +525,6 @@ static int server_start(struct server *server)
 	server->instances = calloc(server->options.devices, sizeof(struct server_instance *));
 	if (!server->instances)
 		return -ENOMEM;
-	server_set_irqs(server);
 	for (uint32_t i = 0; i < server->options.devices; i++) {
 		int error = server_open_instance(server, i);
 
@@ -513,6 +540,7 @@ static int server_start(struct server *server)
 	flags = fcntl(server->options.fd, F_GETFL);
 	if (flags < 0 || fcntl(server->options.fd, F_SETFL, flags | O_NONBLOCK))
 		return -errno;
+	server->accepts = true;
 	return server_watch(server, EPOLL_CTL_ADD, server->options.fd, EPOLLIN, &server_listener);
 }
 
@@ -552,10 +580,9 @@ void server_close(struct server *server)
 
 		if (!instance)
 			continue;
-		if (instance->busy)
+		if (instance->phase == SERVER_BUSY)
 			server_end(server, instance);
-		device_close(&instance->device);
-		free(instance);
+		server_instance_close(instance);
 	}
 	free(server->instances);
 	server_close_fd(server->options.fd);

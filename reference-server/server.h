@@ -2,11 +2,13 @@
 /*
  * server.h - connections, device instances, and the loop that serves them.
  *
- * One thread waits for everything and blocks on nothing else. There is a fixed pool of device
- * instances. A new connection takes the lowest free one, and one that finds none is closed at
- * once. A device keeps its state when its client leaves, and only its mappings and descriptors
- * go; in each round the ends of connections are handled before one new connection is accepted,
- * so a client that comes back finds its device.
+ * One thread waits for everything and blocks on nothing else; the threads of a device's DMA belong
+ * to one client and end with it. There is a fixed pool of device instances. A new connection takes
+ * the lowest free one, and one that finds none is closed at once. A device keeps its state when
+ * its client leaves, and only its mappings and descriptors go. In each round the ends of
+ * connections are handled before one new connection is accepted, and none is accepted while DMA of
+ * a client that is gone comes to its end. So a client that comes back finds its device, and
+ * nothing of what was before writes to memory any more.
  */
 #ifndef SERVER_H
 #define SERVER_H
@@ -39,7 +41,9 @@ struct server_options {
 	uint64_t t_partial;	/* ms from the first byte of a message to its last */
 	uint64_t t_idle;	/* ms for which the peer may not take a byte of its replies */
 	uint64_t t_dma;		/* ms for its reply to a DMA message; then the operation fails */
-	uint64_t t_drain;	/* ms that a DMA_UNMAP may wait for DMA; then the connection ends */
+	uint64_t t_drain;	/* ms that a command may wait for DMA; then the connection ends */
+	uint32_t dma_threads;	/* of each device; 0: DMA has its turn between two commands */
+	struct dma_quotas quotas;	/* of each client */
 };
 
 struct server;

@@ -37,7 +37,7 @@ void session_open(struct session *session, int fd, size_t max_message)
 	transport_open(&session->transport, fd, max_message);
 	session->twinned = false;
 	session->phase = SESSION_CONNECTED;
-	session->deferred = false;
+	session->deferred = NULL;
 	session->next_id = 1;
 	memset(session->waiting, 0, sizeof(session->waiting));
 	if (fault_on(FAULT_limits_outlive_the_client) && session->limits.max_dma_maps)
@@ -52,6 +52,7 @@ void session_open(struct session *session, int fd, size_t max_message)
 
 void session_close(struct session *session)
 {
+	session->deferred = NULL;
 	transport_close(&session->transport);
 	if (session->twinned)
 		transport_close(&session->twin);
@@ -77,7 +78,6 @@ static void session_reply_start(struct session_reply *reply, struct session *ses
 	reply->transport = transport;
 	reply->start = transport_queued(transport);
 	reply->error = 0;
-	reply->deferred = false;
 	reply->count = 0;
 	session_reply_space(reply, sizeof(struct wire_header));
 }

@@ -7,8 +7,8 @@
  * CLOSING when nothing more is read and the connection ends as soon as the queued replies are
  * sent. A reply is built in place in the output queue and either committed or taken back.
  *
- * A command that has to wait is deferred: its header is kept, and no further command of this
- * client is taken until it has been answered, so that order holds without a queue.
+ * A command that has to wait is deferred: its message is kept where it arrived, and no further
+ * command of this client is taken until it has been answered, so that order holds without a queue.
  *
  * Requests are commands of the server: on the twin socket if there is one, else on the main one.
  * They have message ids of their own and are matched by id and command on that socket alone. Their
@@ -83,8 +83,7 @@ struct session {
 	enum session_phase phase;
 	struct session_limits limits;
 	uint64_t t_dma;			/* ms that a request may wait for its reply */
-	bool deferred;			/* the last command waits for its reply */
-	struct wire_header deferred_header;
+	struct msg *deferred;		/* the command that waits for its reply; the transport's */
 	uint16_t next_id;
 	struct session_waiting waiting[SESSION_REQUESTS];
 };
@@ -110,7 +109,6 @@ struct session_reply {
 	struct transport *transport;	/* the one that the command came by */
 	size_t start;		/* of the header, in the output queue */
 	int error;
-	bool deferred;		/* the handler answers later */
 	unsigned int count;
 	int fd[TRANSPORT_REPLY_FDS];
 };

@@ -171,7 +171,10 @@ int transport_fill(struct transport *t)
 
 	if (transport_room(&t->in, size > TRANSPORT_CHUNK ? size : TRANSPORT_CHUNK))
 		return -ENOMEM;
-	n = size ? (ssize_t)(size - used) : transport_peek(t);
+	if (size)
+		n = (ssize_t)(size - used);
+	else
+		n = t->fds_ahead ? (ssize_t)(TRANSPORT_HEADER - used) : transport_peek(t);
 	if (n > 0)
 		n = transport_receive(t, (size_t)n);
 	if (n > 0)
@@ -212,6 +215,7 @@ int transport_next(struct transport *t, struct msg **out)
 	if (used < size)
 		return transport_incomplete(t, used);
 	t->partial_since = CLOCK_NEVER;
+	t->fds_ahead = t->msg.count > 0;
 	memcpy(&t->msg.header, t->in.bytes + t->in.begin, TRANSPORT_HEADER);
 	t->msg.body = t->in.bytes + t->in.begin + TRANSPORT_HEADER;
 	t->msg.size = size - TRANSPORT_HEADER;

@@ -6,7 +6,8 @@
  * the message whose bytes they came with; when one piece holds several messages, to the one whose
  * bytes begin it ("Socket Based Transport"). The kernel does not say where in a read the piece
  * with the descriptors began, so the transport looks first (MSG_PEEK) and, when descriptors are
- * ahead, reads up to the end of one message at a time. Without descriptors one read takes as many
+ * ahead, reads up to the end of one message at a time; behind such a message it does not look but
+ * reads a header alone, as more of the kind may follow. Without descriptors one read takes as many
  * messages as are there. The size of a message is checked before memory is taken for it.
  *
  * Output: replies are built in place at the end of one queue and sent in batches. A reply with
@@ -53,6 +54,7 @@ struct transport {
 	bool out_lost;			/* the peer takes nothing more */
 	struct transport_buffer in;
 	struct msg msg;			/* the one that is arriving; descriptors gather here */
+	bool fds_ahead;			/* the last message had descriptors; so may have the next */
 	struct transport_buffer out;
 	struct transport_fds out_fds[TRANSPORT_OUT_FDS];
 	unsigned int out_fds_count;

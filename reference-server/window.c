@@ -1,189 +1,267 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* window.c - see window.h. */
+/* window.c - see window.h. The copies and their faults are in window_copy.c. */
 #include "window.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdbool.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "fault.h"
 #include "range.h"
+#include "window_copy.h"
 
-#define WINDOW_GUARD 4096u
-/* The smallest page: what a fault can take away at least. */
-#define WINDOW_PAGE 4096u
+#define WINDOW_SEALS (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
+#define WINDOW_MAX_ALIGNMENT (UINT64_C(1) << 30)
+#define WINDOW_BOTH (WINDOW_READ | WINDOW_WRITE)
 
-/* A word at any address; guest memory changes under our hands, so each access is a real one. */
-struct window_word {
-	uint64_t value;
-} __attribute__((packed, may_alias));
+/* What was asked for: the pages, and what tells the file and the descriptor from others. */
+struct window_request {
+	int fd;
+	unsigned int access;
+	unsigned int mode;
+	struct stat stat;
+	uint64_t first, end;
+};
 
-/* Where this thread goes on when its copy meets a page that is gone. */
-static _Thread_local sigjmp_buf window_recovery;
-static _Thread_local volatile sig_atomic_t window_copying;
-
-static pthread_once_t window_once = PTHREAD_ONCE_INIT;
-static struct sigaction window_previous;
-
-/* The protection that the descriptor's mode allows, or -errno when `access` needs more. */
-static int window_protection(int fd, unsigned int access)
+void window_init(struct window_table *table)
 {
-	int flags = fcntl(fd, F_GETFL);
-	int mode = flags & O_ACCMODE;
+	memset(table, 0, sizeof(*table));
+	table->max_count = WINDOW_QUOTA;
+	table->max_pages = WINDOW_PAGE_QUOTA;
+}
+
+static int window_check_file(struct window_request *request, uint64_t offset, uint64_t size)
+{
+	struct range file, part;
+
+	if (fstat(request->fd, &request->stat))
+		return -errno;
+	if (!S_ISREG(request->stat.st_mode))
+		return -ENODEV;
+	if (range_make(0, (uint64_t)request->stat.st_size, &file) ||
+	    range_make(offset, size, &part) ||
+	    (!range_contains(file, part) && !fault_on(FAULT_file_end_is_ignored)))
+		return -EINVAL;
+	request->first = offset / WINDOW_PAGE;
+	request->end = (offset + size) / WINDOW_PAGE;
+	return request->end > WINDOW_FILE_PAGES ? -ENOSPC : 0;
+}
+
+static int window_check_access(struct window_request *request)
+{
+	int flags = fcntl(request->fd, F_GETFL);
+	int mode = flags & O_ACCMODE, seals;
 
 	if (flags < 0)
 		return -errno;
 	if (flags & O_PATH || mode == O_WRONLY)
 		return -EACCES;
-	if (access & WINDOW_WRITE && mode != O_RDWR)
+	request->mode = mode == O_RDWR ? WINDOW_BOTH : WINDOW_READ;
+	if (!(request->access & WINDOW_WRITE))
+		return 0;
+	if (mode != O_RDWR && !fault_on(FAULT_open_mode_is_ignored))
 		return -EACCES;
-	return mode == O_RDWR ? PROT_READ | PROT_WRITE : PROT_READ;
+	/* Files that cannot be sealed say -1. A window from before the seal could still be used. */
+	seals = fcntl(request->fd, F_GET_SEALS);
+	if (fault_on(FAULT_seals_are_ignored))
+		return 0;
+	return seals >= 0 && seals & WINDOW_SEALS ? -EPERM : 0;
 }
 
-static int window_check(int fd, uint64_t offset, uint64_t size)
+static bool window_fits(const struct window *window, const struct window_request *request)
 {
-	struct range file, part;
-	struct stat stat;
+	bool same = window->ino == request->stat.st_ino ||
+		    fault_on(FAULT_files_are_not_told_apart);
 
-	if (fstat(fd, &stat))
-		return -errno;
-	if (!S_ISREG(stat.st_mode))
-		return -ENODEV;
-	if (range_make(0, (uint64_t)stat.st_size, &file) || range_make(offset, size, &part) ||
-	    !range_contains(file, part))
-		return -EINVAL;
-	return 0;
+	return window->base && !window->fenced && same &&
+	       window->dev == request->stat.st_dev && window->mode == request->mode &&
+	       !(request->access & ~window->rights) && window->first <= request->first &&
+	       request->end <= window->first + window->pages;
 }
 
-/* A reserved place, so that the page behind the file can be given back and stays free. */
-static int window_place(struct window *window, int fd, uint64_t offset, uint64_t size, int prot)
+/* The window that covers the request, or -1. Most often it is the one that was taken last. */
+static int window_find(const struct window_table *table, const struct window_request *request)
 {
-	uint8_t *place = mmap(NULL, size + WINDOW_GUARD, PROT_NONE,
+	if (window_fits(&table->windows[table->last], request))
+		return (int)table->last;
+	for (unsigned int i = 0; i < table->end; i++) {
+		if (window_fits(&table->windows[i], request))
+			return (int)i;
+	}
+	return -1;
+}
+
+/* The extent that the request lies in. */
+static void window_extend(struct window *window, const struct window_request *request)
+{
+	uint64_t file = ((uint64_t)request->stat.st_size - 1) / WINDOW_PAGE + 1;
+	uint64_t end = (request->end - 1) / WINDOW_EXTENT * WINDOW_EXTENT + WINDOW_EXTENT;
+
+	window->first = request->first / WINDOW_EXTENT * WINDOW_EXTENT;
+	window->pages = (end < file ? end : file) - window->first;
+}
+
+/* What the file's pages are aligned to: those of hugetlbfs are larger than ours. */
+static uint64_t window_alignment(const struct stat *stat)
+{
+	uint64_t size = (uint64_t)stat->st_blksize;
+
+	return size > WINDOW_PAGE && size <= WINDOW_MAX_ALIGNMENT && !(size & (size - 1)) ?
+		       size : WINDOW_PAGE;
+}
+
+/* A reserved place, with room for the page behind it, which is given back later. NULL: none. */
+static uint8_t *window_reserve(uint64_t size, uint64_t alignment)
+{
+	uint64_t slack = alignment - WINDOW_PAGE, total = size + WINDOW_PAGE + slack, before;
+	uint8_t *place = mmap(NULL, total, PROT_NONE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	int error;
 
 	if (place == MAP_FAILED)
-		return -errno;
-	if (mmap(place, size, prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, (off_t)offset) ==
-	    MAP_FAILED) {
+		return NULL;
+	before = -(uintptr_t)place & (alignment - 1);
+	if (before)
+		munmap(place, before);
+	if (slack > before)
+		munmap(place + total - (slack - before), slack - before);
+	return place + before;
+}
+
+static int window_place(struct window *window, const struct window_request *request, int prot)
+{
+	uint64_t size = window->pages * WINDOW_PAGE;
+	uint8_t *place = window_reserve(size, window_alignment(&request->stat));
+	int error;
+
+	if (!place)
+		return -ENOMEM;
+	if (mmap(place, size, prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, request->fd,
+		 (off_t)(window->first * WINDOW_PAGE)) == MAP_FAILED) {
 		error = -errno;
-		munmap(place, size + WINDOW_GUARD);
+		munmap(place, size + WINDOW_PAGE);
 		return error;
 	}
-	munmap(place + size, WINDOW_GUARD);
+	munmap(place + size, WINDOW_PAGE);
 	window->base = place;
 	return 0;
 }
 
-int window_open(struct window *window, int fd, uint64_t offset, uint64_t size,
-		unsigned int access)
+static int window_open(struct window *window, const struct window_request *request)
 {
-	int error = window_check(fd, offset, size);
-	int prot;
+	int error;
 
+	window->rights = request->mode;
+	error = window_place(window, request,
+			     request->mode & WINDOW_WRITE ? PROT_READ | PROT_WRITE : PROT_READ);
+	if (error != -EPERM || request->access & WINDOW_WRITE)
+		return error;
+	/* A file sealed against writing can still be read through a descriptor that may write. */
+	window->rights = WINDOW_READ;
+	return window_place(window, request, PROT_READ);
+}
+
+/* Makes a window at a free place: its index, or -errno. */
+static int window_make(struct window_table *table, const struct window_request *request)
+{
+	struct window window = {
+		.dev = request->stat.st_dev,
+		.ino = request->stat.st_ino,
+		.mode = request->mode,
+	};
+	unsigned int index = 0;
+	int error;
+
+	window_extend(&window, request);
+	if (table->count >= table->max_count || table->count >= WINDOW_MAX ||
+	    table->pages > table->max_pages || window.pages > table->max_pages - table->pages)
+		return -ENOSPC;
+	error = window_open(&window, request);
 	if (error)
 		return error;
-	prot = window_protection(fd, access);
-	if (prot < 0)
-		return prot;
-	error = window_place(window, fd, offset, size, prot);
-	/* A file sealed against writing can still be read through a descriptor that may write. */
-	if (error == -EPERM && !(access & WINDOW_WRITE))
-		error = window_place(window, fd, offset, size, PROT_READ);
-	return error;
+	while (table->windows[index].base)
+		index++;
+	table->windows[index] = window;
+	table->pages += window.pages;
+	table->count++;
+	if (index >= table->end)
+		table->end = index + 1;
+	return (int)index;
 }
 
-void window_close(struct window *window, uint64_t size)
+int window_take(struct window_table *table, int fd, uint64_t offset, uint64_t size,
+		unsigned int access)
 {
-	if (window->base)
-		munmap(window->base, size);
-	window->base = NULL;
+	struct window_request request = { .fd = fd, .access = access };
+	int result = window_check_file(&request, offset, size);
+
+	window_catch_faults();
+	if (!result)
+		result = window_check_access(&request);
+	if (result)
+		return result;
+	result = fault_on(FAULT_each_map_has_a_window) ? -1 : window_find(table, &request);
+	if (result < 0)
+		result = window_make(table, &request);
+	if (result < 0)
+		return result;
+	table->last = (unsigned int)result;
+	table->windows[result].mappings++;
+	return result;
 }
 
-/* Hands the signal to the handler that was there before us. */
-static void window_pass_on(int number, siginfo_t *info, void *context)
+static void window_close(struct window_table *table, unsigned int index)
 {
-	if (window_previous.sa_flags & SA_SIGINFO)
-		window_previous.sa_sigaction(number, info, context);
-	else if (window_previous.sa_handler != SIG_DFL && window_previous.sa_handler != SIG_IGN)
-		window_previous.sa_handler(number);
-	else
-		signal(number, SIG_DFL);	/* the access is repeated, and ends the process */
+	struct window *window = &table->windows[index];
+
+	munmap(window->base, window->pages * WINDOW_PAGE);
+	if (window->fenced)
+		window_fenced(-1);
+	table->pages -= window->pages;
+	table->count--;
+	*window = (struct window){ .base = NULL };
+	while (table->end && !table->windows[table->end - 1].base)
+		table->end--;
 }
 
-static void window_fault(int number, siginfo_t *info, void *context)
+bool window_drop(struct window_table *table, unsigned int index)
 {
-	sigset_t set;
+	if (--table->windows[index].mappings)
+		return false;
+	window_close(table, index);
+	return true;
+}
 
-	if (!window_copying) {
-		window_pass_on(number, info, context);
-		return;
+void window_clear(struct window_table *table)
+{
+	for (unsigned int i = table->end; i-- > 0;) {
+		if (table->windows[i].base)
+			window_close(table, i);
 	}
-	window_copying = false;
-	/* Sanitizers call handlers with all signals blocked: the next fault would be the last. */
-	sigemptyset(&set);
-	sigaddset(&set, SIGBUS);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-	siglongjmp(window_recovery, 1);
 }
 
-static void window_catch(void)
+uint8_t *window_at(const struct window_table *table, unsigned int index, uint64_t page)
 {
-	struct sigaction action = { .sa_sigaction = window_fault, .sa_flags = SA_SIGINFO };
+	const struct window *window = &table->windows[index];
 
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGBUS, &action, &window_previous);
+	return window->base + (page - window->first) * WINDOW_PAGE;
 }
 
-/* No call leaves this function: whatever it left half done would stay so. */
-__attribute__((noinline, no_sanitize("thread")))
-static void window_copy_part(void *to, const void *from, size_t size)
+void window_fence(struct window_table *table)
 {
-	volatile struct window_word *to_word = to;
-	const volatile struct window_word *from_word = from;
-	volatile uint8_t *to_byte;
-	const volatile uint8_t *from_byte;
+	for (unsigned int i = 0; i < table->end; i++) {
+		struct window *window = &table->windows[i];
+		uint64_t size = window->pages * WINDOW_PAGE;
 
-	for (; size >= sizeof(*to_word); size -= sizeof(*to_word))
-		(to_word++)->value = (from_word++)->value;
-	to_byte = (volatile uint8_t *)to_word;
-	from_byte = (const volatile uint8_t *)from_word;
-	while (size--)
-		*to_byte++ = *from_byte++;
-}
-
-/* How far both sides are from the end of their page, or of the copy. */
-static size_t window_step(const uint8_t *to, const uint8_t *from, size_t size)
-{
-	size_t to_left = WINDOW_PAGE - (uintptr_t)to % WINDOW_PAGE;
-	size_t from_left = WINDOW_PAGE - (uintptr_t)from % WINDOW_PAGE;
-	size_t left = to_left < from_left ? to_left : from_left;
-
-	return size < left ? size : left;
-}
-
-size_t window_copy(void *to, const void *from, size_t size)
-{
-	volatile size_t done = 0;
-
-	if (!fault_on(FAULT_truncation_kills))
-		pthread_once(&window_once, window_catch);
-	if (sigsetjmp(window_recovery, 0))
-		return done;
-	window_copying = true;
-	while (done < size) {
-		uint8_t *target = (uint8_t *)to + done;
-		const uint8_t *source = (const uint8_t *)from + done;
-		size_t step = window_step(target, source, size - done);
-
-		window_copy_part(target, source, step);
-		done += step;
+		if (!window->base || window->fenced)
+			continue;
+		window->fenced = true;
+		window_fenced(1);
+		/* Where memory is too short to let the file go, at least nobody gets at it. */
+		if (mmap(window->base, size, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
+		    MAP_FAILED)
+			mprotect(window->base, size, PROT_NONE);
 	}
-	window_copying = false;
-	return done;
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from vuc.marks import MarkError, case_of, check_marks, covers, needs
+from vuc.marks import MarkError, case_id, case_of, check_marks, covers, needs
 from vuc.register import register
 
 MUST, OTHER = "DMA-MAP-003", "DMA-MAP-004"
@@ -57,3 +57,12 @@ def test_ids_of_a_parameter_come_before_those_of_its_function():
     case = case_of(marked, register())
     assert (case.requirements, case.level) == ((OTHER, MUST), "UNSPECIFIED")
     assert case.needs == ("lease", "dma_maps")
+
+
+@pytest.mark.parametrize("path, case", [
+    ("cases/test_x.py", "x/it[a/b]"),
+    ("cases/vuc/cases/viommu/test_x.py", "viommu/x/it[a/b]"),
+    ("mine/test_x.py", "x/it[a/b]"),
+], ids=["file", "folder", "elsewhere"])
+def test_id_of_a_case_has_the_folders_below_cases(path, case):
+    assert case_id(SimpleNamespace(name="test_it[a/b]", path=Path(path))) == case

@@ -14,8 +14,8 @@
 #include "device.h"
 
 struct bench {
-	struct irq irq;
 	struct dma dma;
+	struct irq irq;
 	struct device device;
 	unsigned int fds_before;
 };
@@ -26,7 +26,8 @@ static int set_up_profile(void **state, enum device_profile profile)
 
 	bench.fds_before = call_count_fds();
 	irq_init(&bench.irq, device_irq_types(profile));
-	dma_init(&bench.dma);
+	if (dma_init(&bench.dma))
+		return -1;
 	*state = &bench;
 	return device_open(&bench.device, profile, &bench.irq, &bench.dma);
 }
@@ -46,6 +47,7 @@ static int tear_down(void **state)
 	struct bench *bench = *state;
 
 	device_close(&bench->device);
+	dma_close(&bench->dma);
 	return call_count_fds() == bench->fds_before ? 0 : -1;
 }
 

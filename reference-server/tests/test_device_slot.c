@@ -36,17 +36,28 @@ struct bench {
 
 static void run(struct bench *bench, uint16_t command, const void *body, size_t size, int fd)
 {
+	static uint8_t bytes[64];
 	static struct msg msg;
 
 	msg_init(&msg);
 	msg.header = (struct wire_header){ .id = ++bench->id, .command = command };
-	msg.body = body;
+	/* It stays until it has been answered. */
+	memcpy(bytes, body, size);
+	msg.body = bytes;
 	msg.size = size;
 	if (fd >= 0)
 		msg_add(&msg, dup(fd));
 	dispatch_message(&bench->dispatch, &msg);
 	device_run(&bench->device);
 	transport_flush(&bench->call.session.transport);
+}
+
+/* What the loop of the server does when time has passed. */
+static void go_on(struct bench *bench)
+{
+	device_run(&bench->device);
+	if (bench->call.session.deferred && dma_is_quiet(&bench->dma))
+		dispatch_resume(&bench->dispatch);
 }
 
 /* The next message to the client; its body, or nothing and false. */
@@ -104,8 +115,8 @@ static int set_up(void **state)
 	bench.call.session.phase = SESSION_NEGOTIATED;
 	bench.call.session.t_dma = 100;
 	irq_init(&bench.irq, device_irq_types(DEVICE_VDMA));
-	dma_init(&bench.dma);
-	if (device_open(&bench.device, DEVICE_VDMA, &bench.irq, &bench.dma))
+	if (dma_init(&bench.dma) ||
+	    device_open(&bench.device, DEVICE_VDMA, &bench.irq, &bench.dma))
 		return -1;
 	dma_attach(&bench.dma, &bench.call.session);
 	region_attach(&bench.device.table, &bench.call.session.limits);
@@ -132,6 +143,7 @@ static int tear_down(void **state)
 
 	device_abort(&bench->device);
 	dma_detach(&bench->dma);
+	dma_close(&bench->dma);
 	irq_detach(&bench->irq);
 	device_close(&bench->device);
 	call_close(&bench->call);
@@ -139,6 +151,12 @@ static int tear_down(void **state)
 	close(bench->file);
 	clock_hold(CLOCK_NEVER);
 	return 0;
+}
+
+/* Whether memory is in use. */
+static bool holds(struct bench *bench)
+{
+	return hazard_overlaps(&bench->dma.hazards, 0, SPACE_PAGES - 1);
 }
 
 static void put(struct bench *bench, uint32_t offset, uint64_t value, uint32_t width)
@@ -277,7 +295,7 @@ static void misses_and_rights_fault_with_the_exact_count(void **state)
 		expect(bench, SLOT_FAULT, rows[i].error, rows[i].moved);
 		assert_int_equal(get(bench, DEVICE_FAULT_VIEWS), rows[i].at);
 	}
-	assert_null(bench->dma.parts);
+	assert_false(holds(bench));
 	start(bench, (struct operation){ WRITE, 0x5000, 0, 0, 0 });
 	expect(bench, SLOT_DONE, 0, 0);
 }
@@ -291,7 +309,7 @@ static void each_hold_point_holds_once(void **state)
 	start(bench, (struct operation){ FILL, A, 0x2000, PRE | POST | MID | END | RETIRED, 0 });
 	for (size_t i = 0; i < 5; i++) {
 		assert_int_equal(slot_get(bench, SLOT_STATE), points[i] << 8 | SLOT_HELD);
-		assert_int_equal(bench->dma.parts != NULL, points[i] >= 1 && points[i] <= 3);
+		assert_int_equal(holds(bench), points[i] >= 1 && points[i] <= 3);
 		assert_int_equal(slot_get(bench, SLOT_MOVED), i < 2 ? 0 : i < 3 ? 0x1000 : 0x2000);
 		step(bench, STEP_NEXT);
 	}
@@ -392,16 +410,16 @@ static void unmap_aborts_or_waits_for_the_drain(void **state)
 	put(bench, DEVICE_DRAIN_MS, 20, 4);
 	unmap(bench, A, 0x2000);
 	expect_nothing(bench);
-	assert_true(bench->call.session.deferred);
+	assert_non_null(bench->call.session.deferred);
 	clock_hold(TIME + 19);
 	device_run(&bench->device);
 	expect(bench, SLOT_HELD, 0, 0x1000);
 	assert_int_equal(device_due(&bench->device), TIME + 20);
 	clock_hold(TIME + 20);
-	device_run(&bench->device);
+	go_on(bench);
 	expect(bench, SLOT_DONE, 0, 0x2000);
 	expect_reply(bench, 0);
-	assert_false(bench->call.session.deferred);
+	assert_null(bench->call.session.deferred);
 	start(bench, (struct operation){ READ, READ_ONLY, 8, POST, 0 });
 	unmap(bench, READ_ONLY, 0x1000);
 	expect_reply(bench, 0);
@@ -426,7 +444,11 @@ static void unmap_does_not_wait_for_the_client(void **state)
 
 static void a_truncated_file_costs_one_operation(void **state)
 {
-	struct bench *bench = *state;
+	struct bench *bench;
+
+	/* The first mapping puts our handler of SIGBUS in front of the one of this test. */
+	assert_int_equal(set_up(state), 0);
+	bench = *state;
 
 	assert_int_equal(ftruncate(bench->file, 0x1000), 0);
 	for (int i = 0; i < 2; i++) {
@@ -437,6 +459,7 @@ static void a_truncated_file_costs_one_operation(void **state)
 		start(bench, (struct operation){ FILL, A, 0x1000, 0, 0 });
 		expect(bench, SLOT_DONE, 0, 0x1000);
 	}
+	assert_int_equal(tear_down(state), 0);
 }
 
 static void reset_aborts_and_forgets(void **state)
@@ -445,7 +468,7 @@ static void reset_aborts_and_forgets(void **state)
 
 	start(bench, (struct operation){ FILL, A, 0x2000, POST | DRAIN, 0 });
 	device_reset(&bench->device);
-	assert_null(bench->dma.parts);
+	assert_false(holds(bench));
 	expect(bench, SLOT_IDLE, 0, 0);
 	assert_int_equal(get(bench, DEVICE_EVHEAD), 1);
 	assert_int_equal(get(bench, DEVICE_EVENT_RING + 4), DEVICE_EVENT_RESET);
@@ -493,7 +516,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		/* First: each test gets a handler of SIGBUS from cmocka, and ours comes once. */
-		CASE(a_truncated_file_costs_one_operation),
+		cmocka_unit_test(a_truncated_file_costs_one_operation),
 		CASE(bytes_go_both_ways_with_their_checksum),
 		CASE(patterns_are_written_and_checked),
 		CASE(a_burst_repeats_at_its_stride),

@@ -19,8 +19,8 @@
 #define FAR_AREA (UINT64_C(4) << 30)
 
 struct side {
-	struct irq irq;
 	struct dma dma;
+	struct irq irq;
 	struct device device;
 };
 
@@ -36,7 +36,8 @@ struct bench {
 static int open_side(struct side *side, enum device_profile profile)
 {
 	irq_init(&side->irq, device_irq_types(profile));
-	dma_init(&side->dma);
+	if (dma_init(&side->dma))
+		return -1;
 	return device_open(&side->device, profile, &side->irq, &side->dma);
 }
 
@@ -46,6 +47,7 @@ static void close_side(struct side *side)
 	device_close(&side->device);
 	irq_detach(&side->irq);
 	dma_detach(&side->dma);
+	dma_close(&side->dma);
 }
 
 static int set_up(void **state)
@@ -238,7 +240,7 @@ static void doorbells_ring_by_message_and_by_eventfd(void **state)
 	struct side *side = &bench->from;
 	const uint64_t twice = 2, once = 1;
 
-	device_attach(&side->device);
+	device_attach(&side->device, 0);
 	put_word(side, WIRE_REGION_INDEX_BAR4, 0x800, 5);
 	put(side, WIRE_REGION_INDEX_BAR4, 0x808, "xy", 2);
 	assert_int_equal(counter(side, 0), 2);
@@ -267,7 +269,7 @@ static void doorbell_with_an_ioregionfd_counts_its_writes(void **state)
 	struct device_doorbell_command command = { .info = 1, .user_data = 0x820 };
 	int fd;
 
-	device_attach(&side->device);
+	device_attach(&side->device, 0);
 	fd = side->device.doorbell.fd[3];
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(write(fd, &command, sizeof(command)), sizeof(command));
@@ -289,7 +291,7 @@ static void a_doorbell_that_blocks_does_not_block_us(void **state)
 	struct bench *bench = *state;
 	struct side *side = &bench->from;
 
-	device_attach(&side->device);
+	device_attach(&side->device, 0);
 	for (int i = 0; i < DEVICE_DOORBELL_FDS; i++)
 		assert_int_equal(fcntl(side->device.doorbell.fd[i], F_SETFL, 0), 0);
 	assert_int_equal(counter(side, 0), 0);
@@ -301,7 +303,7 @@ static void rings_before_a_reset_are_forgotten(void **state)
 	struct side *side = &bench->from;
 	const uint64_t once = 1;
 
-	device_attach(&side->device);
+	device_attach(&side->device, 0);
 	assert_int_equal(write(side->device.doorbell.fd[1], &once, 8), 8);
 	device_reset(&side->device);
 	assert_int_equal(counter(side, 1), 0);

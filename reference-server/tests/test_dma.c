@@ -2,6 +2,7 @@
 /* test_dma.c - the rules of DMA_MAP and DMA_UNMAP; what is refused leaves nothing behind. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +31,8 @@ static int set_up(void **state)
 	bench.fds_before = call_count_fds();
 	if (call_open(&bench.call))
 		return -1;
-	dma_init(&bench.dma);
+	if (dma_init(&bench.dma))
+		return -1;
 	dma_attach(&bench.dma, &bench.call.session);
 	bench.file = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	*state = &bench;
@@ -42,6 +44,7 @@ static int tear_down(void **state)
 	struct bench *bench = *state;
 
 	dma_detach(&bench->dma);
+	dma_close(&bench->dma);
 	call_close(&bench->call);
 	close(bench->file);
 	return call_count_fds() == bench->fds_before ? 0 : -1;
@@ -205,16 +208,25 @@ static void the_end_of_the_client_drops_all(void **state)
 static struct range told;
 static unsigned int quiet;
 static int moved;
+static bool working;
 
-static void on_unmap(void *owner, struct range range)
+static void on_quiesce(void *owner, enum dma_cause cause, struct range range)
 {
 	(void)owner;
-	told = range;
+	if (cause == DMA_UNMAPS)
+		told = range;
 }
 
-static void on_quiet(void *owner, struct range range)
+static bool works(void *owner, enum dma_cause cause)
 {
 	(void)owner;
+	return cause != DMA_UNMAPS && working;
+}
+
+static void on_quiet(void *owner, enum dma_cause cause, struct range range)
+{
+	(void)owner;
+	(void)cause;
 	(void)range;
 	quiet++;
 }
@@ -226,7 +238,7 @@ static void on_moved(void *owner, struct dma_move *move, int result)
 	moved = result;
 }
 
-static const struct dma_ops ops = { on_unmap, on_quiet, on_moved };
+static const struct dma_ops ops = { on_quiesce, works, on_quiet, on_moved };
 
 static int hold(struct bench *bench, struct dma_part *part, uint32_t access, enum dma_path path)
 {
@@ -264,7 +276,7 @@ static void parts_end_where_mappings_end(void **state)
 	assert_int_equal(hold(bench, &part, WINDOW_READ, DMA_AUTO), -ENOENT);
 	part = (struct dma_part){ .address = UINT64_MAX, .size = 2 };
 	assert_int_equal(hold(bench, &part, WINDOW_READ, DMA_AUTO), -ENOENT);
-	assert_null(bench->dma.parts);
+	assert_false(hazard_overlaps(&bench->dma.hazards, 0, SPACE_PAGES - 1));
 }
 
 static void parts_need_the_rights_of_the_mapping(void **state)
@@ -289,30 +301,57 @@ static void parts_need_the_rights_of_the_mapping(void **state)
 static void unmap_is_answered_when_the_last_part_goes(void **state)
 {
 	struct bench *bench = *state;
-	struct dma_part first = { .address = 0x10000, .size = 8 };
-	struct dma_part second = { .address = 0x10800, .size = 8 };
-	struct transport *out = &bench->call.session.transport;
+	struct dma_part first = { .address = 0x10000, .size = 8, .place = 0 };
+	struct dma_part second = { .address = 0x10800, .size = 8, .place = 1 };
+	struct dma_part other = { .address = 0x14000, .size = 8, .place = 2 };
 
 	dma_set_owner(&bench->dma, &ops, NULL);
 	quiet = 0;
 	assert_int_equal(map(bench, 0x10000, 0x1000, true), 0);
+	assert_int_equal(map(bench, 0x14000, 0x1000, true), 0);
 	assert_int_equal(hold(bench, &first, WINDOW_READ, DMA_AUTO), 0);
 	assert_int_equal(hold(bench, &second, WINDOW_READ, DMA_AUTO), 0);
-	assert_int_equal(unmap(bench, 0x10000, 0x1000), 0);
+	assert_int_equal(hold(bench, &other, WINDOW_READ, DMA_AUTO), 0);
+	assert_int_equal(unmap(bench, 0x10000, 0x1000), -EINPROGRESS);
 	assert_int_equal(told.first, 0x10000);
-	assert_true(bench->dma.unmapping);
 	assert_int_equal(quiet, 0);
-	assert_false(released(bench));
 	dma_release(&bench->dma, &first);
-	assert_true(bench->dma.unmapping);
+	assert_false(dma_is_quiet(&bench->dma));
+	assert_int_equal(unmap(bench, 0x10000, 0x1000), -EINPROGRESS);
 	assert_int_equal(hold(bench, &first, WINDOW_READ, DMA_AUTO), -ENOENT);
-	assert_int_equal(transport_queued(out), 0);
 	dma_release(&bench->dma, &second);
-	assert_false(bench->dma.unmapping);
+	assert_true(dma_is_quiet(&bench->dma));
+	assert_int_equal(unmap(bench, 0x10000, 0x1000), 0);
+	assert_int_equal(bench->call.size, sizeof(struct wire_dma_unmap));
 	assert_int_equal(quiet, 1);
+	dma_release(&bench->dma, &other);
+	assert_int_equal(unmap(bench, 0x14000, 0x1000), 0);
 	assert_true(released(bench));
-	assert_int_equal(transport_queued(out), sizeof(struct wire_header) +
-						sizeof(struct wire_dma_unmap));
+}
+
+static void everything_is_quiet_when_nothing_is_held_and_nobody_works(void **state)
+{
+	struct bench *bench = *state;
+	struct dma_part part = { .address = 0x10000, .size = 8, .place = 31 };
+	struct pollfd pollfd = { .fd = dma_wake_fd(&bench->dma), .events = POLLIN };
+
+	dma_set_owner(&bench->dma, &ops, NULL);
+	working = false;
+	assert_int_equal(map(bench, 0x10000, 0x1000, true), 0);
+	assert_int_equal(dma_quiesce(&bench->dma, DMA_STOPS), 0);
+	assert_int_equal(hold(bench, &part, WINDOW_READ, DMA_AUTO), 0);
+	assert_int_equal(dma_quiesce(&bench->dma, DMA_STOPS), -EINPROGRESS);
+	/* An end takes the place of the stop. */
+	assert_int_equal(dma_quiesce(&bench->dma, DMA_ENDS), -EINPROGRESS);
+	assert_int_equal(poll(&pollfd, 1, 0), 0);
+	working = true;
+	dma_release(&bench->dma, &part);
+	assert_int_equal(poll(&pollfd, 1, 0), 1);
+	dma_awake(&bench->dma);
+	assert_int_equal(poll(&pollfd, 1, 0), 0);
+	assert_int_equal(dma_quiesce(&bench->dma, DMA_ENDS), -EINPROGRESS);
+	working = false;
+	assert_int_equal(dma_quiesce(&bench->dma, DMA_ENDS), 0);
 }
 
 static void messages_hold_no_unmap_up(void **state)
@@ -328,8 +367,8 @@ static void messages_hold_no_unmap_up(void **state)
 	assert_int_equal(map(bench, 0x10000, 0x1000, false), 0);
 	assert_int_equal(hold(bench, &part, WINDOW_READ, DMA_AUTO), 0);
 	assert_int_equal(dma_move(&bench->dma, &move), -EINPROGRESS);
+	dma_unpin(&bench->dma, &part);
 	assert_int_equal(unmap(bench, 0x10000, 0x1000), 0);
-	assert_false(bench->dma.unmapping);
 	/* No further message goes out, and the reply to the one that did is still matched. */
 	assert_int_equal(dma_move(&bench->dma, &move), -ENOENT);
 	session_expire(&bench->call.session, UINT64_MAX);
@@ -353,6 +392,7 @@ int main(void)
 		CASE(parts_end_where_mappings_end),
 		CASE(parts_need_the_rights_of_the_mapping),
 		CASE(unmap_is_answered_when_the_last_part_goes),
+		CASE(everything_is_quiet_when_nothing_is_held_and_nobody_works),
 		CASE(messages_hold_no_unmap_up),
 	};
 

@@ -22,8 +22,9 @@ SERVER = ROOT / "build" / "vuc-server"
 FAULTY = ROOT / "build" / "vuc-server-faulty"
 TARGET = "cases/targets/reference-faulty.toml"
 PATIENCE = 0.2
+OPTIONS = "--dma-threads=0"  # all in one order, unless the fault is about threads
 LIMIT = 120  # seconds for one run; nothing comes near it unless it hangs
-AT_MOST = 80  # faults; more would bury the server
+AT_MOST = 120  # faults; more would bury the server
 FROM_LIFE = 15  # faults at least that were seen in other servers
 
 FAULTS = tomllib.loads(Path(__file__).with_name("faults.toml").read_text(encoding="utf-8"))["fault"]
@@ -31,15 +32,17 @@ FAULTS = tomllib.loads(Path(__file__).with_name("faults.toml").read_text(encodin
 
 def node(case: str) -> str:
     """What pytest calls the case with this id."""
-    file, _, function = case.partition("/")
-    return f"cases/test_{file}.py::test_{function}"
+    name, bracket, parameter = case.partition("[")
+    *folders, file, function = name.split("/")
+    path = "/".join(("cases", *folders, f"test_{file}.py"))
+    return f"{path}::test_{function}{bracket}{parameter}"
 
 
-def run_cases(cases: list[str], directory: Path, fault: str = "",
-              patience: float = PATIENCE) -> dict[str, dict]:
+def run_cases(cases: list[str], directory: Path, fault: str = "", patience: float = PATIENCE,
+              options: str = OPTIONS) -> dict[str, dict]:
     """Runs these cases against the faulty build with that fault, or none, and returns the results
     of the JSON report by the id of the case."""
-    command = f"{shlex.quote(str(FAULTY))} --socket-path={{socket}}"
+    command = f"{shlex.quote(str(FAULTY))} --socket-path={{socket}} {options}"
     if fault:
         command += f" --fault={fault}"
     words = [sys.executable, "-m", "pytest", "-p", "vuc.plugin", *map(node, cases), "-q",
@@ -65,7 +68,8 @@ def call(program: Path, *arguments: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault["name"])
 def test_fault_is_caught(fault, tmp_path):
     patience = fault.get("patience", PATIENCE)
-    results = run_cases(fault["cases"], tmp_path, fault["name"], patience)
+    options = fault.get("options", OPTIONS)
+    results = run_cases(fault["cases"], tmp_path, fault["name"], patience, options)
     for case, result in results.items():
         word, listing = result["verdict"], result["listing"]
         assert word == "FAIL", f"{case} does not notice it: {word} {result['reason']} {listing}"

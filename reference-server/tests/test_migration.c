@@ -33,13 +33,14 @@ static void note(struct bench *bench, char what)
 	bench->trace[end] = what;
 }
 
-static void stop(void *owner)
+static int stop(void *owner)
 {
 	struct bench *bench = owner;
 
 	assert_false(bench->stopped);
 	bench->stopped = true;
 	note(bench, 's');
+	return 0;
 }
 
 static void run(void *owner)

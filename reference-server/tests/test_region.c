@@ -68,7 +68,7 @@ static int set_up(void **state)
 	for (size_t i = 0; i < sizeof(store); i++)
 		store[i] = (uint8_t)i;
 	refusal = 0;
-	bench.table = (struct region_table){ regions, REGIONS, NULL };
+	bench.table = (struct region_table){ .regions = regions, .count = REGIONS };
 	*state = &bench;
 	if (call_open(&bench.call))
 		return -1;

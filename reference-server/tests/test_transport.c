@@ -180,6 +180,25 @@ static void descriptors_belong_to_their_message_among_many(void **state)
 	}
 }
 
+/* The first of three carries one, and one of the others two, with a piece that begins anywhere. */
+static void descriptors_of_neighbours_stay_apart(void **state)
+{
+	struct pair *pair = *state;
+	uint8_t bytes[3 * 20];
+
+	for (uint16_t id = 0; id < 3; id++)
+		make(bytes + (size_t)id * 20, id, 20);
+	for (size_t other = 20; other < sizeof(bytes); other++) {
+		send_piece(pair->peer, bytes, 20, 1);
+		if (other > 20)
+			send_piece(pair->peer, bytes + 20, other - 20, 0);
+		send_piece(pair->peer, bytes + other, sizeof(bytes) - other, 2);
+		expect(&pair->t, 0, 4, 1);
+		expect(&pair->t, 1, 4, other < 40 ? 2 : 0);
+		expect(&pair->t, 2, 4, other < 40 ? 0 : 2);
+	}
+}
+
 static void many_messages_come_in_one_read(void **state)
 {
 	struct pair *pair = *state;
@@ -390,6 +409,7 @@ int main(void)
 		CASE(every_cut_gives_the_same_message),
 		CASE(descriptors_may_come_with_any_piece),
 		CASE(descriptors_belong_to_their_message_among_many),
+		CASE(descriptors_of_neighbours_stay_apart),
 		CASE(many_messages_come_in_one_read),
 		CASE(as_many_descriptors_as_the_kernel_carries),
 		CASE(impossible_sizes_break_the_connection),
