@@ -80,6 +80,14 @@ def blocks(pages: Iterable[int], page_size: int, address: int = BASE) -> set[int
             for start in [(first + one) // many * many] for page in range(start, start + many)}
 
 
+def scaled(pages: Iterable[int], page_size: int) -> set[int]:
+    """The bits that stand for these pages where each is for page_size bytes."""
+    if page_size >= PAGE:
+        return {page * PAGE // page_size for page in pages}
+    each = PAGE // page_size
+    return {page * each + part for page in pages for part in range(each)}
+
+
 def page_size_of(reply: Reply) -> int:
     """The page size in the reply to a start, which has to be one."""
     data = reply.data

@@ -198,7 +198,7 @@ def test_operation_over_two_ranges_leaves_the_one_that_is_unmapped(connect, fds,
 # ---- unmap while a command waits ----
 
 
-@covers("DMA-UNMAP-007")
+@covers("DMA-UNMAP-007", "VIO-UNMAP-004")
 @by_messages
 @on_each_socket
 @each_direction
@@ -216,7 +216,7 @@ def test_unmap_is_answered_when_the_command_is(connect, twin, op, errno):
     guest.works(guest.map())
 
 
-@covers("DMA-UNMAP-007")
+@covers("DMA-UNMAP-007", "VIO-UNMAP-004")
 @by_messages
 @on_each_socket
 @each_direction
@@ -235,7 +235,7 @@ def test_unmap_is_answered_though_the_command_is_not(connect, twin, op):
 # ---- mapped again ----
 
 
-@covers("DMA-UNMAP-011")
+@covers("DMA-UNMAP-011", "VIO-MAP-002")
 @each_way
 def test_device_reaches_only_what_is_mapped_now(connect, fds, shared, twin):
     guest = guest_of(connect, twin)
@@ -384,7 +384,7 @@ def test_next_client_is_not_asked_for_what_the_one_before_was(connect, twin, op,
     guest.works(one)
 
 
-@covers("DISC-CLI-007", "DISC-CLI-001")
+@covers("DISC-CLI-007", "DISC-CLI-001", "VIO-DISC-001")
 @needs("lease", "reconnect")
 def test_client_may_leave_while_its_unmap_waits(connect, fds):
     first, memory = guest_of(connect), fds.memory(SIZE)
@@ -413,7 +413,7 @@ def assert_state_of_maps(guest, one):
     guest.fail("FILL", one.address, PAGE)
 
 
-@covers("RST-DEV-002", "RST-DEV-003")
+@covers("RST-DEV-002", "RST-DEV-003", "VIO-RESET-001")
 @needs("reset")
 @each_way
 @each_kind
@@ -483,14 +483,11 @@ def test_reset_while_a_command_waits_is_answered_and_the_answer_does_no_harm(con
 
 @covers("DMA-UNMAP-005", "MIG-STATE-006")
 @needs("migration", "process")
-@each_policy
 @pytest.mark.parametrize("slot", [0, 7], ids=["first-slot", "last-slot"])
-def test_unmap_does_not_wait_for_what_a_stopped_device_can_not_end(
-        destination, fds, drain, slot):
+def test_unmap_does_not_wait_for_what_a_stopped_device_can_not_end(destination, fds, slot):
     guest = Guest(destination.session)
     one = guest.map(memory=fds.memory(SIZE))
-    guest.vdma.write("DRAIN_MS", NEVER)
-    guest.start("FILL", BASE, SIZE, slot, hold="MID", mid=PAGE, seed=SEED, drain=drain)
+    guest.start("FILL", BASE, SIZE, slot, hold="MID", mid=PAGE, seed=SEED)
     guest.held(slot)
     guest.session.send(set_message("STOP"))
     if not guest.session.arrives(long() / 5) or destination.state() != "STOP":

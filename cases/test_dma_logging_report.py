@@ -12,7 +12,7 @@ import pytest
 from dirtying import (
     FEATURE_SIZE, HEAD_SIZE, WORD, Log, bitmap_of, bitmap_size, bits_of, blocks,
     log_fixture,  # noqa: F401 - a fixture
-    report_message,
+    report_message, scaled,
 )
 from dma import Guest
 from exchanges import flat_memory
@@ -29,18 +29,10 @@ LARGEST = (1 << 64) - 1
 POWERS = [512, 2048, 2 * PAGE, 1 << 16, 2 * MIB]
 
 
-def scaled(pages, page_size):
-    """The bits that stand for these pages where each is for page_size bytes."""
-    if page_size >= PAGE:
-        return {page * PAGE // page_size for page in pages}
-    each = PAGE // page_size
-    return {page * each + part for page in pages for part in range(each)}
-
-
 # ---- what is reported ----
 
 
-@covers("LOG-REPORT-001")
+@covers("LOG-REPORT-001", "VIO-LOG-001")
 @needs("dma_logging", "provoke_dma")
 def test_pages_that_the_device_wrote_are_reported(log, fds):
     log.map(fds)
@@ -54,7 +46,7 @@ def test_pages_that_the_device_wrote_are_reported(log, fds):
     log.judge(bits_of(bitmap_of(reply)), least, most)
 
 
-@covers("LOG-REPORT-001")
+@covers("LOG-REPORT-001", "VIO-LOG-001")
 @needs("dma_logging", "provoke_dma")
 @pytest.mark.parametrize("parts", [1, 5], ids=["in-one-range", "in-several"])
 def test_pages_far_apart_are_all_reported(log, fds, parts):
@@ -102,7 +94,7 @@ def test_every_way_to_write_is_logged(log, fds, op):
     log.expect({2})
 
 
-@covers("LOG-REPORT-009")
+@covers("LOG-REPORT-009", "VIO-LOG-001")
 @needs("dma_logging", "provoke_dma")
 @pytest.mark.parametrize("op", ["READ", "CHECK", "TOUCH"], ids=str.lower)
 def test_what_the_device_reads_is_not_reported(log, fds, op):
@@ -132,7 +124,7 @@ def test_writes_by_messages_are_reported_or_not(log):
     log.stop()
 
 
-@covers("LOG-REPORT-010")
+@covers("LOG-REPORT-010", "VIO-LOG-002")
 @reading("L3")
 @needs("dma_logging", "server_dma", "provoke_dma")
 def test_report_over_what_is_written_by_messages_succeeds(log):
@@ -172,7 +164,7 @@ def test_page_n_is_bit_n_of_the_array(log, fds, page):
         assert sum(words) == 1 << page % 64
 
 
-@covers("LOG-REPORT-005")
+@covers("LOG-REPORT-005", "VIO-LOG-002")
 @needs("dma_logging", "provoke_dma")
 def test_bits_outside_the_range_are_zero_and_keep_for_later(log, fds):
     log.map(fds, size=HUNDRED)
@@ -229,7 +221,7 @@ def test_page_written_again_is_reported_again(log, fds):
         log.expect({2})
 
 
-@covers("LOG-REPORT-008")
+@covers("LOG-REPORT-008", "VIO-LOG-001")
 @reading("L1")
 @needs("dma_logging", "provoke_dma")
 def test_report_clears_what_it_reports(log, fds):
@@ -256,7 +248,7 @@ def test_write_across_a_multiple_of_a_power_of_two_is_reported_on_both_sides(log
     log.expect(range(2, 7), border - size, 2 * size)
 
 
-@covers("LOG-REPORT-011")
+@covers("LOG-REPORT-011", "VIO-LOG-002")
 @needs("dma_logging", "provoke_dma")
 def test_part_of_a_map_is_reported(log, fds):
     log.map(fds)
@@ -435,7 +427,7 @@ def test_bitmap_above_the_largest_transfer_is_refused_or_complete(log):
 # ---- what changes meanwhile ----
 
 
-@covers("LOG-REPORT-014")
+@covers("LOG-REPORT-014", "VIO-LOG-001")
 @needs("dma_logging", "provoke_dma")
 def test_range_that_is_mapped_after_the_start_is_logged(log, fds):
     log.start()

@@ -13,7 +13,7 @@ from vuc import constants, covers, message, needs, reading, structure, unknown
 FLAGS = constants.HEADER_FLAGS
 INFO = message("DEVICE_GET_INFO")
 ALL_COMMANDS = pytest.mark.parametrize("name", TO_SERVER)
-UNKNOWN = [0, 14, 19, 255, 0xFFFF]
+UNKNOWN = [0, 14, 19, 100, 101, 102, 255, 0xFFFF]
 MAX_ERRNO = 4095
 NATIVE, SWAPPED = ("<", ">") if struct.pack("=H", 1) == b"\1\0" else (">", "<")
 
@@ -87,7 +87,7 @@ def test_commands_in_flight_may_have_the_same_id(session, device):
 def test_id_can_be_used_again_at_once(session, device):
     read = well_formed(device, "REGION_READ").with_header(id=7)
     data = session.call(read).data
-    for one in send_together(session, [read] * 8):
+    for one in send_together(session, [read] * 16):
         assert session.success(one).data == data
     session.expect_silence()
 

@@ -227,7 +227,7 @@ def test_other_commands_are_answered_while_stopped_and_work_afterwards(migration
     migration.works()
 
 
-@covers("MIG-STATE-007")
+@covers("MIG-STATE-007", "VIO-STOP-002")
 @each_state(*STOPPED)
 @pytest.mark.parametrize("name", ["info", "region-info", "irq-info", "read", "disable", "map"])
 def test_other_commands_work_while_stopped(migration, device, state, name):

@@ -216,7 +216,7 @@ def assert_fails(guest):
     assert Vdma(guest.session).slot().wait(TERMINAL) in FAILED, "it is done without memory"
 
 
-@covers("TWIN-IO-004")
+@covers("TWIN-IO-004", "VIO-DISC-001")
 @dma_by_messages
 @each_direction
 def test_operation_without_twin_socket_fails_or_the_session_ends(connect, op):
@@ -229,7 +229,7 @@ def test_operation_without_twin_socket_fails_or_the_session_ends(connect, op):
         assert_fails(guest)
 
 
-@covers("TWIN-IO-004")
+@covers("TWIN-IO-004", "VIO-DISC-001")
 @dma_by_messages
 @each_direction
 def test_operation_that_loses_its_twin_socket_fails_or_the_session_ends(connect, op):

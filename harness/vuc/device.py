@@ -451,6 +451,7 @@ _PROBES: dict[str, Callable[[Device], bool]] = {
     "proc": lambda d: d._visible(),
     "socket_path_option": lambda d: any("--socket-path" in word for word in d.profile.argv),
     "fd_option": _never,
+    "drain_option": _never,
     "installed": lambda d: d.profile.prefix is not None,
     "client": _never,
     "lease": lambda _: "lease" in _oracles()[0],

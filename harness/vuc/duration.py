@@ -9,6 +9,7 @@ from __future__ import annotations
 
 SHORT = 0.05
 LONG = 5.0
+DEFAULT_SCALE = 0.01  # of counts, for every day; 1 is what a case about many or long has to show
 
 _patience = 1.0
 

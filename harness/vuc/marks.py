@@ -25,6 +25,7 @@ needs = pytest.mark.needs
 reading = pytest.mark.reading
 hostile = pytest.mark.hostile
 
+CASES = "cases"  # the folder of all cases
 MARKS = (
     "covers(*ids): requirements of the register that the case proves, the first gives its level",
     "needs(*features): what must be there for the case to run (vuc.register.FEATURES)",
@@ -96,8 +97,12 @@ def check_marks(node: pytest.Item, register: Register) -> None:
 
 
 def case_id(item: pytest.Item) -> str:
-    """cases/test_dma_map.py::test_map[a] is the case dma_map/map[a]."""
-    return f"{item.path.stem.removeprefix('test_')}/{item.name.removeprefix('test_')}"
+    """cases/test_dma_map.py::test_map[a] is the case dma_map/map[a]; folders below cases come
+    first: cases/viommu/test_storm.py::test_x is viommu/storm/x."""
+    folders = item.path.parent.parts
+    below = folders[len(folders) - folders[::-1].index(CASES) :] if CASES in folders else ()
+    file = item.path.stem.removeprefix("test_")
+    return "/".join((*below, file, item.name.removeprefix("test_")))
 
 
 def case_of(item: pytest.Item, register: Register) -> Case:

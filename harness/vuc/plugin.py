@@ -9,6 +9,7 @@ makes the report from those (terminal.py).
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +19,7 @@ from _pytest.runner import runtestprotocol
 
 from . import difference, marks
 from .around import Context, Worker
-from .duration import set_patience
+from .duration import DEFAULT_SCALE, set_patience
 from .failure import BEFORE_LINES, Failure
 from .marks import Case, MarkError, case_of, check_marks
 from .profile import Profile, ProfileError, choose_profile
@@ -53,6 +54,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                     help="failures of these requirements fail the run (default: must)")
     group.addoption("--patience", type=float, default=1.0, metavar="FACTOR",
                     help="multiplies all waiting times (default: 1)")
+    group.addoption("--scale", type=float, default=os.environ.get("SCALE", DEFAULT_SCALE),
+                    metavar="FACTOR", help="multiplies counts and durations of cases that "
+                    f"repeat something (default: $SCALE, or {DEFAULT_SCALE})")
     group.addoption("--report-dir", metavar="DIR", default="build/report",
                     help="gets <target>.xml and <target>.json (default: build/report)")
 
@@ -66,6 +70,8 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         profile = choose_profile(option.target, option.server, option.socket)
         set_patience(option.patience)
+        if not 0 < option.scale <= 1:
+            raise ValueError(f"--scale={option.scale:g}: above 0, and not above 1")
     except (ProfileError, ValueError) as error:
         raise pytest.UsageError(
             f"{error}\nverdict: no verdict (wrong usage), exit code 4"
@@ -339,6 +345,12 @@ def fds(context: Context) -> Any:
 def device(context: Context) -> Any:
     """What the server's device offers (device.Device)."""
     return context.device()
+
+
+@pytest.fixture
+def scale(request: pytest.FixtureRequest) -> float:
+    """What a case multiplies its counts and durations with, above 0 and at most 1 (--scale)."""
+    return request.config.option.scale
 
 
 @pytest.fixture

@@ -75,6 +75,7 @@ FEATURES: dict[str, str] = {
     "proc": "harness can inspect /proc of the server process",
     "socket_path_option": "server is a program that takes --socket-path",
     "fd_option": "server is a program that takes --fd",
+    "drain_option": "server is a program that takes --t-drain, milliseconds",
     "installed": "backend is tested as an installed package",
     "client": "client implementation under test connects to a mock server",
     # what this kernel offers

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from .causes import same_cause
+from .duration import DEFAULT_SCALE
 from .evidence import oracles
 from .known import outdated
 from .profile import Profile
@@ -45,6 +46,8 @@ def repeat_command(option: Any) -> str:
         words.append(f"--level={option.level}")
     if option.patience != 1:
         words.append(f"--patience={option.patience:g}")
+    if option.scale != DEFAULT_SCALE:
+        words.append(f"--scale={option.scale:g}")
     return f"{shlex.quote(sys.executable)} -m pytest {{case}} {shlex.join(words)}"
 
 

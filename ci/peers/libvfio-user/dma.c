@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 #include "port.h"
+#include "window_copy.h"
 
 #define DMA_PARTS (DEVICE_SLOTS * 2u)
 /* The library announces no limit, so that of the specification holds (max_dma_maps). */
@@ -108,6 +109,11 @@ static void dma_forget(struct range range)
 		(dma_range_count - place) * sizeof(*dma_ranges));
 }
 
+void port_dma_forget(void)
+{
+	dma_range_count = 0;
+}
+
 static const struct dma_part *dma_pinned(const struct device_slot *slot)
 {
 	if (slot->source.held && slot->source.host)
@@ -140,6 +146,7 @@ static void dma_unregistered(vfu_ctx_t *ctx, vfu_dma_info_t *info)
 
 int port_dma_open(void)
 {
+	window_catch_faults();
 	dma_ranges = calloc(DMA_MAPS, sizeof(*dma_ranges));
 	dma_sg = malloc(dma_sg_size());
 	if (!dma_ranges || !dma_sg)
@@ -304,4 +311,31 @@ bool port_dma_drain(void)
 		draining = draining || dma_pinned(slot);
 	}
 	return draining;
+}
+
+/* A reset or a stop: the library has asked for quiet before, and what wanted to drain has. */
+int dma_quiesce(struct dma *dma, enum dma_cause cause)
+{
+	(void)dma;
+	for (uint32_t i = 0; i < DEVICE_SLOTS; i++) {
+		struct device_slot *slot = &port.device.bar0.engine.slots[i];
+
+		if (cause == DMA_STOPS)
+			device_slot_stop(slot);
+		else
+			device_slot_abort(slot, true);
+	}
+	return 0;
+}
+
+/* No thread and no hazard is here. */
+void dma_kick(struct dma *dma)
+{
+	(void)dma;
+}
+
+void dma_unpin(struct dma *dma, struct dma_part *part)
+{
+	(void)dma;
+	(void)part;
 }

@@ -57,7 +57,7 @@ void irq_hold(struct irq *irq, bool held)
 	}
 }
 
-uint32_t irq_pending(const struct irq *irq, uint32_t index)
+uint32_t irq_pending(struct irq *irq, uint32_t index)
 {
 	uint32_t vectors = 0;
 

@@ -35,6 +35,9 @@ extern struct port port;
 int port_dma_open(void);
 void port_dma_close(void);
 
+/* Nothing is mapped any more: the library will tell so of each range, one by one. */
+void port_dma_forget(void);
+
 /* Begins to drain what is held and wants that; whether something still has to be waited for. */
 bool port_dma_drain(void);
 

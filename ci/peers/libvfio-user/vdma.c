@@ -149,9 +149,21 @@ static int vdma_open_regions(void)
 	return error ? error : vdma_open_doorbells();
 }
 
+/* Whether nothing more will come: what is held need not drain then. */
+static bool vdma_client_left(void)
+{
+	char next;
+
+	return recv(vfu_get_poll_fd(port.ctx), &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static int vdma_quiesce(vfu_ctx_t *ctx)
 {
 	(void)ctx;
+	if (vdma_client_left()) {
+		device_abort(&port.device);
+		port_dma_forget();
+	}
 	port.quiescing = port_dma_drain();
 	return vdma_result(port.quiescing ? -EBUSY : 0);
 }
@@ -248,6 +260,22 @@ static void vdma_log(vfu_ctx_t *ctx, int level, const char *text)
 		log_debug("%s", text);
 }
 
+/* While the engine sends a message, the library may find that the client has left, and tell us. */
+static int vdma_make_lock_recursive(void)
+{
+	pthread_mutex_t *lock = &port.device.bar0.engine.env.lock;
+	pthread_mutexattr_t kind;
+	int error = pthread_mutexattr_init(&kind);
+
+	if (error)
+		return -error;
+	pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_destroy(lock);
+	error = pthread_mutex_init(lock, &kind);
+	pthread_mutexattr_destroy(&kind);
+	return -error;
+}
+
 static int vdma_open(const char *path, bool verbose)
 {
 	int error;
@@ -263,6 +291,8 @@ static int vdma_open(const char *path, bool verbose)
 		error = port_dma_open();
 	if (!error)
 		error = device_open(&port.device, DEVICE_FULL, &port.irq, &port.dma);
+	if (!error)
+		error = vdma_make_lock_recursive();
 	if (!error)
 		error = vdma_open_regions();
 	if (!error)

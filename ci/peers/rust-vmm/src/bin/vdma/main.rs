@@ -67,9 +67,7 @@ impl Shared {
                 device = self.wait(device, due);
             }
             device.run();
-            if due.is_some() {
-                self.news.notify_all();
-            }
+            self.news.notify_all();
             while self.commands.load(Ordering::SeqCst) > 0 {
                 device = self.wait(device, Some(TURN));
             }
@@ -114,8 +112,8 @@ impl ServerBackend for Backend {
         let last = device.table().unmap(address, size)?;
         let end = Instant::now() + T_DRAIN;
         device.unmap(address, last);
+        self.0.news.notify_all();
         while device.uses(address, last) {
-            self.0.news.notify_all();
             device = self.0.wait(device, Some(end.saturating_duration_since(Instant::now())));
             if Instant::now() >= end {
                 device.abort(address, last);

@@ -37,7 +37,7 @@ pub struct Part {
 #[derive(Default)]
 pub struct Table(BTreeMap<u64, Range>);
 
-/// Whether the file can be read and written as `access` says, at these offsets.
+/// Whether the file can be read and written as `access` says, at these offsets, which it has.
 fn check_file(file: &File, access: u32, offset: u64, size: u64) -> io::Result<()> {
     // SAFETY: F_GETFL takes no pointer.
     let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
@@ -49,11 +49,17 @@ fn check_file(file: &File, access: u32, offset: u64, size: u64) -> io::Result<()
     {
         return Err(refused(libc::EACCES));
     }
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(refused(libc::ENODEV));
     }
+    // SAFETY: F_GET_SEALS takes no pointer; files without seals refuse it.
+    let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) }.max(0);
+    if access & WRITE != 0 && seals & (libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) != 0 {
+        return Err(refused(libc::EPERM));
+    }
     match offset.checked_add(size) {
-        Some(end) if offset % PAGE == 0 && end <= i64::MAX as u64 => Ok(()),
+        Some(end) if offset % PAGE == 0 && end <= metadata.len() => Ok(()),
         _ => Err(refused(libc::EINVAL)),
     }
 }
