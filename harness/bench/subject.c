@@ -98,7 +98,8 @@ struct wire_header subject_header(uint16_t command, size_t size)
 {
 	static uint16_t id;
 
-	return (struct wire_header){ .id = ++id, .command = command, .msg_size = (uint32_t)size };
+	id++;
+	return (struct wire_header){ .id = id, .command = command, .msg_size = (uint32_t)size };
 }
 
 void subject_attach(struct msghdr *msg, void *control, int fd)
