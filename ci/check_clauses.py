@@ -6,8 +6,9 @@
 Collects the cases as a run would, marks of parameters included, and compares what they cover with
 the register. Prints a line for each requirement of subject server or both without case and
 waiver, each case without a requirement, each id that the register does not have, and each
-waiver that is not needed, and exits 1; else says how many there are and exits 0. Needs the
-harness library (`make all`). Waivers stand in cases/waivers.toml, at most MOST_WAIVERS:
+waiver that is not needed, and what catalogue.py says of the rows of races, and exits 1; else says
+how many there are and exits 0. Needs the harness library (`make all`). Waivers stand in
+cases/waivers.toml, at most MOST_WAIVERS:
 
     [[waiver]]
     id = "PROG-JSON-001"
@@ -22,7 +23,9 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import catalogue
 import pytest
 
 MOST_WAIVERS = 9
@@ -33,25 +36,23 @@ KEYS = {"id", "reason"}
 
 
 class Collector:
-    """A plugin of pytest that keeps what each collected case covers."""
+    """A plugin of pytest that keeps the collected cases."""
 
     def __init__(self) -> None:
-        self.covers: dict[str, tuple[str, ...]] = {}
+        self.cases: list[Any] = []
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         from vuc.plugin import CASE
 
-        for item in session.items:
-            case = item.stash[CASE]
-            self.covers[case.id] = case.requirements
+        self.cases = [item.stash[CASE] for item in session.items]
 
 
 class CollectionError(RuntimeError):
     """The cases can not be collected; the message is what pytest says."""
 
 
-def collected(root: Path) -> dict[str, tuple[str, ...]]:
-    """The ids that each case below ROOT/cases covers, by the id of the case."""
+def collected(root: Path) -> list[Any]:
+    """The cases below ROOT/cases (vuc.marks.Case)."""
     harness = str(root / "harness")
     if harness not in sys.path:
         sys.path.insert(0, harness)
@@ -62,7 +63,7 @@ def collected(root: Path) -> dict[str, tuple[str, ...]]:
         status = pytest.main(words, plugins=[collector])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         raise CollectionError(said.getvalue())
-    return collector.covers
+    return collector.cases
 
 
 def read_subjects(path: Path) -> dict[str, str]:
@@ -120,13 +121,15 @@ def main(arguments: Sequence[str]) -> int:
     """Prints what is wrong with the tree; 0 or 1."""
     root = Path(arguments[0] if arguments else Path(__file__).parent.parent).resolve()
     try:
-        covers = collected(root)
+        covers = {case.id: case.requirements for case in collected(root)}
     except CollectionError as error:
         print(error)
         return 1
     subjects = read_subjects(root / REGISTER)
     waivers = read_waivers(root / WAIVERS)
     found = problems(subjects, covers, waivers)
+    if (root / catalogue.TABLE).exists():
+        found += catalogue.problems(catalogue.read_rows(root / catalogue.TABLE), covers)
     for line in found:
         print(line)
     if not found:

@@ -69,6 +69,7 @@ part_build() { # 240
 part_clauses() { # 20
 	make all
 	check clauses "$python" ci/check_clauses.py
+	check caught "$python" ci/check_caught.py
 }
 
 # cmocka refuses to overwrite a result file and then writes to stderr, which therefore goes into a

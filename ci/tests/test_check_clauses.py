@@ -9,7 +9,8 @@ import check_clauses
 import pytest
 
 ROOT = Path(check_clauses.__file__).resolve().parents[1]
-PRINT = "import check_clauses, pathlib; print(check_clauses.collected(pathlib.Path({!r})))"
+PRINT = """import check_clauses, pathlib
+print({{c.id: c.requirements for c in check_clauses.collected(pathlib.Path({!r}))}})"""
 SUBJECTS = {"A-B-001": "server", "A-B-002": "both", "A-B-003": "client", "A-B-004": "server"}
 COVERS = {"a/one": ("A-B-001", "A-B-003"), "a/two[x]": ("A-B-002", "A-B-001")}
 WAIVERS = [{"id": "A-B-004", "reason": "nobody can see it from outside"}]
