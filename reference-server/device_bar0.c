@@ -253,6 +253,7 @@ static int device_bar0_write(void *owner, uint64_t offset, const void *data, uin
 
 	pthread_mutex_lock(&bar0->engine.env.lock);
 	error = device_store_all(bar0, offset, data, count);
+	device_engine_stir(&bar0->engine);
 	pthread_mutex_unlock(&bar0->engine.env.lock);
 	return error;
 }

@@ -45,6 +45,7 @@ void device_engine_reset(struct device_engine *engine)
 	engine->frozen = false;
 	engine->parked = false;
 	engine->stopping = false;
+	engine->rests = false;
 	memset(engine->shown, 0, sizeof(engine->shown));
 	for (uint32_t i = 0; i < DEVICE_SLOTS; i++)
 		device_slot_init(&engine->slots[i], env, i);
@@ -276,10 +277,18 @@ static bool engine_rests(const struct device_engine *engine)
 
 void device_engine_run(struct device_engine *engine)
 {
+	if (engine->rests)
+		return;
 	engine_lock(engine);
 	if (!engine->parked && !engine_rests(engine))
 		engine_run(engine);
+	engine->rests = engine_rests(engine);
 	engine_unlock(engine);
+}
+
+void device_engine_stir(struct device_engine *engine)
+{
+	engine->rests = false;
 }
 
 static uint64_t engine_due(const struct device_engine *engine)
@@ -302,6 +311,8 @@ uint64_t device_engine_due(struct device_engine *engine)
 {
 	uint64_t due = CLOCK_NEVER;
 
+	if (engine->rests)
+		return due;
 	engine_lock(engine);
 	if (!engine->parked)
 		due = engine_due(engine);

@@ -34,6 +34,7 @@ struct device_engine {
 	bool parked;		/* nothing advances: the device is stopped for migration */
 	bool stopping;		/* only what drains advances */
 	bool awaited;		/* the loop is to be woken when no slot is busy */
+	bool rests;		/* as of the last look; of the loop alone, which needs no lock */
 	int door;		/* the device's */
 	uint32_t shown[DEVICE_SLOTS];	/* STATE at the side door */
 	uint32_t wanted;	/* threads; 0: the loop runs the slots */
@@ -70,6 +71,9 @@ void device_engine_run(struct device_engine *engine);
 
 /* When the engine has to run again even if nothing happens: 0 at once, CLOCK_NEVER. */
 uint64_t device_engine_due(struct device_engine *engine);
+
+/* A slot may have something to do from now on. */
+void device_engine_stir(struct device_engine *engine);
 
 /* Parks the slots, or lets them go on; parked slots hold no memory and send nothing. */
 void device_engine_park(struct device_engine *engine, bool parked);

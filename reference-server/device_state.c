@@ -136,6 +136,7 @@ static int device_state_load_slots(struct device_engine *engine, const uint8_t *
 					    bytes + (size_t)i * DEVICE_SLOT_IMAGE);
 	memcpy(env->counters, bytes + DEVICE_STATE_COUNTERS, sizeof(env->counters));
 	memcpy(&env->events, bytes + DEVICE_STATE_EVENTS, sizeof(env->events));
+	device_engine_stir(engine);
 	pthread_mutex_unlock(&env->lock);
 	return error;
 }

@@ -412,13 +412,17 @@ static bool server_has(const struct server *server, enum server_phase phase)
  */
 static bool server_may_accept(const struct server *server)
 {
+	bool room = false, winding = false;
+
 	for (uint32_t i = 0; i < server->options.devices; i++) {
 		const struct server_instance *instance = server->instances[i];
 
 		if (instance->hung || (instance->phase == SERVER_WINDING && !instance->fenced))
 			return false;
+		room |= instance->phase == SERVER_FREE;
+		winding |= instance->phase == SERVER_WINDING;
 	}
-	return server_has(server, SERVER_FREE) || !server_has(server, SERVER_WINDING);
+	return room || !winding;
 }
 
 /* Polls the listener, or does not. */

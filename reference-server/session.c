@@ -32,6 +32,12 @@ static const enum session_phase session_next_phase[3][3] = {
 	},
 };
 
+static void session_forget(struct session *session)
+{
+	memset(session->waiting, 0, sizeof(session->waiting));
+	session->waiting_count = 0;
+}
+
 void session_open(struct session *session, int fd, size_t max_message)
 {
 	transport_open(&session->transport, fd, max_message);
@@ -39,7 +45,7 @@ void session_open(struct session *session, int fd, size_t max_message)
 	session->phase = SESSION_CONNECTED;
 	session->deferred = NULL;
 	session->next_id = 1;
-	memset(session->waiting, 0, sizeof(session->waiting));
+	session_forget(session);
 	if (fault_on(FAULT_limits_outlive_the_client) && session->limits.max_dma_maps)
 		return;
 	session->limits = (struct session_limits){
@@ -57,7 +63,7 @@ void session_close(struct session *session)
 	if (session->twinned)
 		transport_close(&session->twin);
 	session->twinned = false;
-	memset(session->waiting, 0, sizeof(session->waiting));
+	session_forget(session);
 }
 
 void session_add_twin(struct session *session, int fd)
@@ -217,6 +223,7 @@ int session_send(struct session *session, struct session_request *request,
 		memcpy(bytes + sizeof(header) + sizeof(*access), data, size);
 	*waiting = (struct session_waiting){ true, header.id, header.command,
 					     clock_now() + session->t_dma, request };
+	session->waiting_count++;
 	return 0;
 }
 
@@ -253,6 +260,7 @@ void session_take_reply(struct session *session, bool twin, const struct msg *ms
 	}
 	request = waiting->request;
 	*waiting = (struct session_waiting){ .used = false };
+	session->waiting_count--;
 	if (request)
 		request->answered(request, error, error ? NULL : msg);
 }
@@ -261,7 +269,7 @@ uint64_t session_expire(struct session *session, uint64_t now)
 {
 	uint64_t next = CLOCK_NEVER;
 
-	for (int i = 0; i < SESSION_REQUESTS; i++) {
+	for (int i = 0; i < SESSION_REQUESTS && session->waiting_count; i++) {
 		struct session_waiting *waiting = &session->waiting[i];
 		struct session_request *request = waiting->request;
 
@@ -272,6 +280,7 @@ uint64_t session_expire(struct session *session, uint64_t now)
 			continue;
 		}
 		*waiting = (struct session_waiting){ .used = false };
+		session->waiting_count--;
 		if (request)
 			request->answered(request, -EIO, NULL);
 	}

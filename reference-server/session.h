@@ -85,6 +85,7 @@ struct session {
 	uint64_t t_dma;			/* ms that a request may wait for its reply */
 	struct msg *deferred;		/* the command that waits for its reply; the transport's */
 	uint16_t next_id;
+	uint32_t waiting_count;		/* places of `waiting` in use */
 	struct session_waiting waiting[SESSION_REQUESTS];
 };
 

@@ -106,16 +106,21 @@ static int transport_bad_size(const struct transport *t, size_t size)
 	return size < TRANSPORT_HEADER || size > t->max_message;
 }
 
-/* The bytes that the next read may take: all that has no descriptors, or what is of one message. */
-static ssize_t transport_peek(struct transport *t)
+/*
+ * The bytes that the next read may take: all that has no descriptors, or what is of one message;
+ * and whether there are any descriptors with them.
+ */
+static ssize_t transport_peek(struct transport *t, bool *fds)
 {
 	size_t used = transport_used(&t->in), size;
 	struct iovec iov = { t->in.bytes + t->in.end, t->in.capacity - t->in.end };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n = recvmsg(t->fd, &msg, MSG_PEEK | MSG_DONTWAIT);
 
+	*fds = false;
 	if (n <= 0 || !(msg.msg_flags & MSG_CTRUNC))
 		return n < 0 ? -errno : n;
+	*fds = true;
 	size = transport_head_size(t, used + (size_t)n);
 	if (size == 0)
 		size = TRANSPORT_HEADER;
@@ -143,7 +148,8 @@ static void transport_keep_fds(struct transport *t, struct msghdr *msg)
 		t->msg.fds_lost = true;
 }
 
-static ssize_t transport_receive(struct transport *t, size_t size)
+/* Where it is known that no descriptors come, a call that does not ask for any costs less. */
+static ssize_t transport_receive(struct transport *t, size_t size, bool fds)
 {
 	union transport_control control;
 	struct iovec iov = { t->in.bytes + t->in.end, size };
@@ -154,11 +160,16 @@ static ssize_t transport_receive(struct transport *t, size_t size)
 		.msg_controllen = sizeof(control),
 	};
 	int wait = fault_on(FAULT_rest_is_awaited) ? MSG_WAITALL : MSG_DONTWAIT;
-	ssize_t n = recvmsg(t->fd, &msg, wait | MSG_CMSG_CLOEXEC);
+	ssize_t n;
 
+	if (fds)
+		n = recvmsg(t->fd, &msg, wait | MSG_CMSG_CLOEXEC);
+	else
+		n = recv(t->fd, iov.iov_base, iov.iov_len, wait);
 	if (n < 0)
 		return -errno;
-	transport_keep_fds(t, &msg);
+	if (fds)
+		transport_keep_fds(t, &msg);
 	t->in.end += (size_t)n;
 	return n;
 }
@@ -167,6 +178,7 @@ int transport_fill(struct transport *t)
 {
 	size_t used = transport_used(&t->in);
 	size_t size = transport_head_size(t, used);
+	bool fds = true;
 	ssize_t n;
 
 	if (transport_room(&t->in, size > TRANSPORT_CHUNK ? size : TRANSPORT_CHUNK))
@@ -174,9 +186,9 @@ int transport_fill(struct transport *t)
 	if (size)
 		n = (ssize_t)(size - used);
 	else
-		n = t->fds_ahead ? (ssize_t)(TRANSPORT_HEADER - used) : transport_peek(t);
+		n = t->fds_ahead ? (ssize_t)(TRANSPORT_HEADER - used) : transport_peek(t, &fds);
 	if (n > 0)
-		n = transport_receive(t, (size_t)n);
+		n = transport_receive(t, (size_t)n, fds);
 	if (n > 0)
 		return (int)n;
 	if (n == -EAGAIN || n == -EINTR)
@@ -288,33 +300,41 @@ static void transport_sent(struct transport *t, size_t size)
 	t->stalled_since = CLOCK_NEVER;
 }
 
+/* Sends that many bytes with the first descriptors of the queue. */
+static ssize_t transport_send_fds(struct transport *t, size_t size)
+{
+	size_t fds_size = t->out_fds[0].count * sizeof(int);
+	struct iovec iov = { t->out.bytes + t->out.begin, size };
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(TRANSPORT_REPLY_FDS * sizeof(int))];
+	} control = { 0 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = CMSG_SPACE(fds_size),
+	};
+
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(fds_size);
+	memcpy(CMSG_DATA(&control.header), t->out_fds[0].fd, fds_size);
+	return sendmsg(t->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* Sends up to the next reply with descriptors, once. */
 static ssize_t transport_send(struct transport *t)
 {
 	bool with = t->out_fds_count && t->out_fds[0].at == 0;
 	unsigned int next = with ? 1 : 0;
-	struct iovec iov = {
-		t->out.bytes + t->out.begin,
-		next < t->out_fds_count ? t->out_fds[next].at : transport_queued(t),
-	};
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(TRANSPORT_REPLY_FDS * sizeof(int))];
-	} control = { 0 };
+	size_t size = next < t->out_fds_count ? t->out_fds[next].at : transport_queued(t);
 	ssize_t n;
 
-	if (with) {
-		size_t size = t->out_fds[0].count * sizeof(int);
-
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(size);
-		memcpy(CMSG_DATA(&control.header), t->out_fds[0].fd, size);
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(size);
-	}
-	n = sendmsg(t->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (with)
+		n = transport_send_fds(t, size);
+	else
+		n = send(t->fd, t->out.bytes + t->out.begin, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 	return n < 0 ? -errno : n;
 }
 
