@@ -50,8 +50,6 @@ int dma_hold(struct dma *dma, struct dma_part *part)
 		       (part->address + part->size - 1) / DMA_PAGE);
 	part->pinned = true;
 	error = dma_translate(dma, part);
-	if (fault_on(FAULT_lookup_yields))
-		sched_yield();
 	part->held = !error;
 	if (error) {
 		part->host = NULL;
@@ -105,6 +103,9 @@ static int dma_copy(struct dma *dma, const struct dma_move *move)
 	bool reads = move->part->access == WINDOW_READ;
 	size_t n;
 
+	/* So many as the client takes to put its canaries where it has unmapped. */
+	for (int i = 0; i < 500 && fault_on(FAULT_lookup_yields); i++)
+		sched_yield();
 	if (reads)
 		n = window_copy(move->bytes, host, move->size);
 	else

@@ -80,7 +80,8 @@
 	FAULT(dma_messages_without_limit, "DMA messages ignore the client's max_data_xfer_size") \
 	/* DMA under a moving address space */ \
 	FAULT(hazards_are_not_published, "memory is looked up and used without a word to anybody") \
-	FAULT(lookup_yields, "between looking memory up and using it others have their turn") \
+	FAULT(lookup_yields, \
+	      "others have many turns between looking memory up and using it") \
 	FAULT(unmap_does_not_scan, "DMA_UNMAP replies without a look at who uses the range") \
 	FAULT(unmap_waits_for_all_dma, "DMA_UNMAP waits for the references of any range") \
 	FAULT(unmap_aborts_all_dma, "DMA_UNMAP aborts operations of any range") \
