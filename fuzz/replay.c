@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MOST (1U << 20)	/* bytes of a file */
+#define MOST (1U << 20) /* bytes of a file */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -214,9 +214,9 @@ static void measure_blocks(const char *with, uint64_t count, int fd)
 			(struct subject_cost){ unmade.seconds + one.seconds, unmade.cpu + one.cpu };
 	}
 	snprintf(name, sizeof(name), "map%s", with);
-	emit_cost(name, made, BLOCKS * BLOCK, count);
+	emit_cost(name, made, (uint64_t)BLOCKS * BLOCK, count);
 	snprintf(name, sizeof(name), "unmap%s", with);
-	emit_cost(name, unmade, BLOCKS * BLOCK, count);
+	emit_cost(name, unmade, (uint64_t)BLOCKS * BLOCK, count);
 }
 
 static void measure_maps_with(const char *with, uint64_t count, int fd)

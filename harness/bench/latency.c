@@ -172,7 +172,7 @@ static void emit_added(const char *what, double *more, const double *less, uint6
 static void latency_unmap_of(uint64_t count, bool busy)
 {
 	double *idle = samples(count), *elsewhere = samples(count), *there = samples(count);
-	int fd = subject_file(2 * RANGE);
+	int fd = subject_file((uint64_t)2 * RANGE);
 
 	map_range(RANGE, fd);
 	for (uint64_t i = 0; i < count; i++) {

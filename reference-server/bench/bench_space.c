@@ -27,14 +27,14 @@
 
 #define RUNS_MOST 31
 #define LOOKUPS (1U << 20)
-#define TERABYTE (UINT64_C(1) << 28)	/* pages of 4 KiB */
+#define TERABYTE (UINT64_C(1) << 28) /* pages of 4 KiB */
 
 enum what { INSERT, LOOKUP, REFERENCE, REMOVE, BYTES, WHATS };
 
 static const struct {
 	const char *name, *unit;
 } whats[WHATS] = {
-	[INSERT] = { "insert", "ns" },	     [LOOKUP] = { "lookup", "ns" },
+	[INSERT] = { "insert", "ns" },       [LOOKUP] = { "lookup", "ns" },
 	[REFERENCE] = { "reference", "ns" }, [REMOVE] = { "remove", "ns" },
 	[BYTES] = { "bytes", "B/mapping" },
 };
@@ -52,7 +52,7 @@ struct load {
 struct structure {
 	const char *name;
 	bool only_dense;
-	size_t most;	/* mappings, beyond that it takes too long or too much */
+	size_t most; /* mappings, beyond that it takes too long or too much */
 	void (*run)(const struct load *load, struct figures *figures, size_t run);
 };
 
@@ -62,7 +62,7 @@ struct pattern {
 	uint64_t (*page)(uint64_t i, uint64_t count);
 };
 
-static volatile uint64_t sink;	/* keeps what is looked up from being optimised away */
+static volatile uint64_t sink; /* keeps what is looked up from being optimised away */
 
 /* Time that this process was given, so that what else the machine does counts for less. */
 static double now(void)
@@ -217,8 +217,8 @@ static void table_run(const struct load *load, struct figures *figures, size_t r
 static void flat_run(const struct load *load, struct figures *figures, size_t run)
 {
 	size_t size = load->count * sizeof(uint64_t);
-	uint64_t *flat = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			      0);
+	uint64_t *flat =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint64_t base = load->page[0], sum = 0;
 	double start = now();
 
@@ -309,7 +309,8 @@ static void print(const char *name, const char *unit, double *values, size_t run
 {
 	qsort(values, runs, sizeof(*values), compare);
 	printf("{\"name\": \"%s\", \"unit\": \"%s\", \"median\": %.2f, \"spread\": %.2f, "
-	       "\"n\": %zu}\n", name, unit, values[runs / 2], values[runs - 1] - values[0], runs);
+	       "\"n\": %zu}\n",
+	       name, unit, values[runs / 2], values[runs - 1] - values[0], runs);
 	fflush(stdout);
 }
 
