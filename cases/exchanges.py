@@ -16,6 +16,7 @@ from vuc import COMMANDS, Message, constants, message, structure
 from vuc.device import Device
 from vuc.session import Connection, Refusal, Reply, Sent
 from vuc.target import Target
+from vuc.vdma import pattern
 
 HEADER_SIZE = constants.LIMITS.HEADER_SIZE
 ADDRESS = 0x100000  # of every mapping here
@@ -27,6 +28,11 @@ ROOM_KIB = 12 << 10  # more than any honest buffer for messages of the default s
 TO_SERVER = [name for name, row in COMMANDS.items() if not row.to_client and name != "VERSION"]
 # Those that are sent for the sake of their reply.
 GETTERS = [name for name in TO_SERVER if "GET_" in name or name.endswith("_READ")]
+
+
+def rows(size: int) -> bytes:
+    """So many bytes, of which no 256 in a row come twice."""
+    return b"".join(pattern(row, 256) for row in range(size // 256 + 1))[:size]
 
 
 def _write(device: Device) -> dict[str, int]:

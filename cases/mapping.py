@@ -9,10 +9,10 @@ bytes. `exchange` is for numbers of messages that would take too long one by one
 import os
 import select
 import socket
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator
 from struct import Struct
 from time import monotonic
-from types import SimpleNamespace
 
 from vuc import COMMANDS, constants, message
 from vuc.duration import long, milliseconds
@@ -26,6 +26,7 @@ RW = "READ|WRITE"
 
 BATCH = 512  # messages of one sendmsg: what the kernel hands over to the reader in one piece
 LETTERS = {2: "H", 4: "I", 8: "Q"}
+Header = namedtuple("Header", HEADER)
 HEADER_STRUCT = Struct("=" + "".join(LETTERS[field.width] for field in HEADER.values()))
 
 
@@ -87,7 +88,7 @@ def batches(name: str, addresses: Iterable[int], **fields) -> Iterator[tuple[byt
         yield bytes(image), len(part)
 
 
-def _replies(session, ours: socket.socket, count: int) -> Iterator[SimpleNamespace]:
+def _replies(session, ours: socket.socket, count: int) -> Iterator[Header]:
     poll = select.poll()
     poll.register(ours, select.POLLIN)
     came = bytearray()
@@ -100,7 +101,7 @@ def _replies(session, ours: socket.socket, count: int) -> Iterator[SimpleNamespa
         came += more
         at = 0
         while at + HEADER_SIZE <= len(came):
-            header = SimpleNamespace(**dict(zip(HEADER, HEADER_STRUCT.unpack_from(came, at))))
+            header = Header._make(HEADER_STRUCT.unpack_from(came, at))
             if header.msg_size < HEADER_SIZE:
                 raise session.failure("channel.framing", f"msg_size {header.msg_size}")
             if at + header.msg_size > len(came):
@@ -111,13 +112,13 @@ def _replies(session, ours: socket.socket, count: int) -> Iterator[SimpleNamespa
         del came[:at]
 
 
-def exchange(session, name: str, addresses: Iterable[int], **fields) -> list[SimpleNamespace]:
+def exchange(session, name: str, addresses: Iterable[int], **fields) -> list[Header]:
     """Send the message with each of the addresses, a batch at a time; the headers of all replies.
 
     It goes around the connection, whose books would take longer than the server: nothing may
     be outstanding on it, and the reply may have no descriptors.
     """
-    headers: list[SimpleNamespace] = []
+    headers: list[Header] = []
     with socket.socket(fileno=os.dup(session.fileno())) as ours:
         for image, count in batches(name, addresses, **fields):
             try:

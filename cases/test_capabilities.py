@@ -9,6 +9,7 @@ from negotiation import LIMITS
 
 from vuc import covers, message, needs, structure
 from vuc.session import DEFAULT
+from vuc.vdma import pattern
 
 MANY_MAPS = 1 << 18  # a larger limit is taken for no limit
 
@@ -32,7 +33,7 @@ def test_transfer_up_to_the_limit_is_served(session, device, share):
     store = device.store
     size = min(session.limits.max_data_xfer_size, store.size) // share
     size = max(size - size % store.width, store.width)
-    data = bytes(i * 0x9D & 0xFF for i in range(size))
+    data = pattern(0, size)
     where = {"region": store.region, "offset": store.offset}
     old = session.call("REGION_READ", **where, count=size).data
     assert session.call("REGION_WRITE", **where, data=data).count == size
@@ -60,7 +61,7 @@ def test_client_that_was_told_no_limit_may_transfer_a_mebibyte(connect, device, 
     session, store = connect(capabilities=offered), device.store
     size = min(DEFAULT["max_data_xfer_size"], store.size)
     where = {"region": store.region, "offset": store.offset}
-    data = bytes(i * 0x9D & 0xFF for i in range(size))
+    data = pattern(0, size)
     assert session.call("REGION_WRITE", **where, data=data).count == size
     assert session.call("REGION_READ", **where, count=size).data == data
 

@@ -6,7 +6,7 @@ import struct
 import pytest
 from exchanges import (
     ADDRESS, GETTERS, HEADER_SIZE, SIZE, TO_SERVER, answered_once, flat_memory,
-    indexes_past_the_end, send_together, well_formed,
+    indexes_past_the_end, rows, send_together, well_formed,
 )
 from vuc import constants, covers, message, needs, reading, structure, unknown
 
@@ -263,7 +263,7 @@ def test_message_of_the_largest_size_is_executed(session, device):
     if store.size < limit:
         pytest.skip(f"needs: {limit} bytes that store what is written to them")
     place = {"region": store.region, "offset": store.offset}
-    data = bytes((i * 0x9D + i // 256) & 0xFF for i in range(limit))
+    data = rows(limit)
     session.call("REGION_WRITE", **place, data=data)
     assert session.call("REGION_READ", **place, count=limit).data == data
     session.expect_silence()
@@ -275,7 +275,7 @@ def test_large_message_is_executed(session, device):
     store = device.store
     size = min(store.size, session.limits.max_data_xfer_size) // store.width * store.width
     place = {"region": store.region, "offset": store.offset}
-    data = bytes((i * 0x9D + i // 256) & 0xFF for i in range(size))
+    data = rows(size)
     session.call("REGION_WRITE", **place, data=data)
     assert session.call("REGION_READ", **place, count=size).data == data
     session.expect_silence()

@@ -40,6 +40,8 @@ BUFFER_SIZE = 0x10000
 # comes in pieces is for other cases to show.
 PIECE = 0x4000
 PATTERN_STEP = 0x9D
+PERIOD = 256
+_PATTERN = bytes(i * PATTERN_STEP & 0xFF for i in range(PERIOD))
 
 REGISTERS = {
     "MAGIC": 0x00, "INFO": 0x04, "CAPS": 0x08, "GCTL": 0x0C, "IRQ": 0x10,
@@ -136,7 +138,8 @@ class Event:
 
 def pattern(seed: int, size: int, start: int = 0) -> bytes:
     """What FILL writes and CHECK wants: byte i is (seed + i * 0x9d) & 0xff, from `start` on."""
-    return bytes((seed + i * PATTERN_STEP) & 0xFF for i in range(start, start + size))
+    at = (_PATTERN.index(seed & 0xFF) + start) % PERIOD
+    return (_PATTERN * (size // PERIOD + 2))[at : at + size]
 
 
 class Slot:
