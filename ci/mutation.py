@@ -8,7 +8,8 @@
 cases against it until one fails, those first that spend most of their time at the mutated line. A
 mutant that does not compile is not counted, and the next one of the sample takes its place.
 Results are kept in build/mutation as long as file, edit and suite stay the same, so an interrupted
-run goes on where it was. Prints killed/compiled per file, writes build/report/mutation.json and
+run goes on where it was. A mutant that no case notices is built with sanitizers and tried again.
+Prints killed/compiled per file, writes build/report/mutation.json and
 .md, and fails when fewer than --threshold percent were killed or SURVIVORS is out of date.
 ci/mutation_survivors.toml says of survivors why no case notices them.
 
@@ -51,6 +52,8 @@ class Mutation:
 
     def __init__(self, build: Build, suite: Suite):
         self.build, self.suite = build, suite
+        self.sanitized = Build(build.root, sanitized=True)
+        self.sanitized.ordinary()
         suite.control(build.ordinary(), say)
         self.mutants = mutants_of(build.root, build.protocol, build.flags)
         self.reach = suite.reach(say)
@@ -66,16 +69,19 @@ class Mutation:
                 shares[name] = count / (1 + sum(sum(file.values()) for file in files.values()))
         return sorted(shares, key=lambda name: -shares[name])
 
-    def attempt(self, mutant: Mutant, hunt: Callable[[Path], list[dict]]) -> dict:
+    def attempt(self, mutant: Mutant, hunt: Callable[[Path], list[dict]],
+                build: Build | None = None) -> dict:
         """In a process of its own: builds the mutant and returns what hunt(server) finds."""
-        folder = self.build.folder / "work" / str(os.getpid())
-        program, same = self.build.mutated(mutant, folder)
+        build = build or self.build
+        folder = build.folder / "work" / str(os.getpid())
+        program, same = build.mutated(mutant, folder)
         try:
             if program is None:
                 return {"status": UNCOMPILED, "found": []}
             if same:
                 return {"status": SURVIVED, "found": [], "why": SAME}
-            if mutant.file in self.build.protocol and not self.suite.lives(program):
+            self.suite.judge_by(build)
+            if mutant.file in build.protocol and not self.suite.lives(program):
                 dead = {"function": "", "case": "any", "code": "it does not come up"}
                 return {"status": KILLED, "found": [dead]}
             found = hunt(program)
@@ -84,6 +90,13 @@ class Mutation:
             for path in folder.iterdir():
                 path.unlink()
             folder.rmdir()
+
+    def attempt_both(self, mutant: Mutant, hunt: Callable[[Path], list[dict]]) -> dict:
+        """The same, and with sanitizers if it survives."""
+        result = self.attempt(mutant, hunt)
+        if result["status"] != SURVIVED or "why" in result:
+            return result
+        return self.attempt(mutant, hunt, self.sanitized)
 
     def kept(self, mutant: Mutant) -> Kept:
         """What is known of a mutant."""
@@ -111,7 +124,7 @@ class Mutation:
             if names is None:
                 yield mutant, kept.value
                 continue
-            tasks.append(Task((mutant, kept), lambda on, m=mutant, n=names: self.attempt(
+            tasks.append(Task((mutant, kept), lambda on, m=mutant, n=names: self.attempt_both(
                 m, lambda program: self.suite.hunt_one(program, n, on))))
         for task in forked(tasks, self.suite.jobs):
             late = {"function": "", "case": task.said, "code": "time is up"}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Builds servers below build/mutation/: the ordinary one, and one for each mutant, of which only
-the mutated file is compiled. Reads what the server that counts (make coverage) has counted. Keeps
-what was found out for as long as it is good.
+"""Builds servers below build/mutation/, with sanitizers or without: the ordinary one, and one for
+each mutant, of which only the mutated file is compiled. Reads what the server that counts (make
+coverage) has counted. Keeps what was found out for as long as it is good.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from mutants import Mutant
 
 ASIDE = ("main", "log", "clock", "crc", "fault")  # files that are no part of the protocol
 STANDARD = ["-std=c11", "-D_GNU_SOURCE", "-pthread"]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 COUNTING = "build/vuc-server-cov"
 BESIDE = 2  # processes side by side
 
@@ -40,8 +41,9 @@ def run(words: list) -> None:
 class Build:
     """The servers of one tree. Everything it makes is below ROOT/build/mutation."""
 
-    def __init__(self, root: Path):
-        self.root = root
+    def __init__(self, root: Path, sanitized: bool = False):
+        self.root, self.sanitized = root, sanitized
+        self.sanitizers = SANITIZERS if sanitized else []
         self.source = root / "reference-server"
         self.folder = root / "build" / "mutation"
         self.flags = [*STANDARD, f"-I{self.source}", f"-I{root / 'harness'}"]
@@ -60,36 +62,44 @@ class Build:
         """A digest of what all cases depend on, but for the server."""
         parts = ("cases/targets/reference.toml", "harness/*.[ch]", "harness/vuc/*.py")
         shared = [path for part in parts for path in self.root.glob(part)]
-        cases = self.root.glob("cases/*.py")
+        cases = [*self.root.glob("cases/*.py"), *self.root.glob("cases/*/*.py")]
         return digest([*shared, *(p for p in cases if not p.name.startswith("test_"))])
 
     @property
     def cases(self) -> dict[str, str]:
         """The digest of each file of cases by the word that its ids begin with."""
-        return {path.stem.removeprefix("test_"): digest([path])
-                for path in self.root.glob("cases/test_*.py")}
+        folders = {path.name: digest(path.glob("*.py"))
+                   for path in self.root.glob("cases/*") if path.is_dir()}
+        return folders | {path.stem.removeprefix("test_"): digest([path])
+                          for path in self.root.glob("cases/test_*.py")}
 
     def object(self, name: str) -> Path:
-        return self.folder / "ordinary" / f"{name}.o"
+        return self.folder / ("sanitized" if self.sanitized else "ordinary") / f"{name}.o"
+
+    @property
+    def server(self) -> Path:
+        """The server as it is, once ordinary() has made it."""
+        return self.object("").parent / "server"
 
     def compile(self, source: Path, target: Path) -> None:
-        run([*self.compiler, *self.flags, "-O1", "-w", "-c", source, "-o", target])
+        run([*self.compiler, *self.flags, *self.sanitizers, "-O1", "-w", "-c", source, "-o",
+             target])
 
     def link(self, objects: Iterable[Path], target: Path) -> Path:
-        run([*self.compiler, "-pthread", *objects, *self.libraries, "-o", target])
+        run([*self.compiler, *self.sanitizers, "-pthread", *objects, *self.libraries, "-o", target])
         return target
 
     def ordinary(self) -> Path:
         """The server as it is, with an object for each file; made when a source has changed."""
-        folder = self.folder / "ordinary"
+        folder = self.server.parent
         folder.mkdir(parents=True, exist_ok=True)
         made, now = folder / "made-from", f"{self.compiler} {self.digest}"
         if made.exists() and made.read_text(encoding="utf-8") == now:
-            return folder / "server"
+            return self.server
         files = sorted(self.source.glob("*.c"))
         with ThreadPoolExecutor(BESIDE) as pool:
             list(pool.map(lambda path: self.compile(path, self.object(path.name)), files))
-        server = self.link([self.object(path.name) for path in files], folder / "server")
+        server = self.link([self.object(path.name) for path in files], self.server)
         made.write_text(now, encoding="utf-8")
         return server
 

@@ -53,7 +53,7 @@ class Task:
 
 def _child(task: Task, line: Connection) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     line.send(("done", task.body(lambda text: line.send(("on", text)))))
     line.close()
@@ -114,6 +114,7 @@ class Suite:
         from vuc.plugin import CASE
 
         self.build, self.jobs = build, jobs
+        self.ordinary = build.server
         self.runner = session.config.pluginmanager.get_plugin("vuc-runner")
         self.items: dict[str, list[pytest.Item]] = {}
         self.must: set[str] = set()
@@ -137,6 +138,12 @@ class Suite:
             self.runner.workers[name] = Worker(replace(worker.profile, argv=argv))
         set_patience(patience)
 
+    def judge_by(self, build: Build) -> None:
+        """A case that fails against a mutant of that build must not fail against it as it is."""
+        self.ordinary = build.server
+        if build.sanitized:  # its shadow memory counts as data
+            resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY,) * 2)
+
     def discard(self) -> None:
         """Ends the servers."""
         for worker in self.runner.workers.values():
@@ -154,7 +161,7 @@ class Suite:
             return ""
         self.serve(program, AGAIN)
         verdict, code = self.word(item)
-        self.serve(self.build.object("").parent / "server", AGAIN)
+        self.serve(self.ordinary, AGAIN)
         innocent = verdict in FOUND and self.word(item)[0] not in FOUND
         self.serve(program)
         return code if innocent else ""
