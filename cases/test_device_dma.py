@@ -106,6 +106,30 @@ def test_ranges_of_one_file_lead_to_their_parts_of_it(connect, fds):
         assert memory.read((3 - index) * PAGE, PAGE) == part, f"range {index}"
 
 
+@covers("VIO-MAP-002", "DMA-MAP-002", "DMA-UNMAP-005")
+@needs("lease")
+def test_two_files_that_are_mapped_by_turns_are_told_apart(connect, fds):
+    guest, memories = guest_of(connect), [fds.memory(4 * SIZE) for _ in range(2)]
+    ranges = [guest.map(BASE + at * SIZE, SIZE, memories[at % 2], offset=at * SIZE)
+              for at in range(4)]
+    while ranges:
+        for memory in memories:
+            memory.write(0, bytes(4 * SIZE))
+        for number, one in enumerate(ranges, SEED):
+            guest.succeed("FILL", one.address, SIZE, seed=number)
+        parts = {(one.memory, one.offset): pattern(number, SIZE)
+                 for number, one in enumerate(ranges, SEED)}
+        for memory in memories:
+            expected = b"".join(parts.get((memory, at * SIZE), bytes(SIZE)) for at in range(4))
+            assert memory.read(0, 4 * SIZE) == expected, "the other file, or part, is written"
+        gone = ranges.pop(0)
+        guest.unmap(gone)
+        guest.fail("FILL", gone.address, PAGE)
+    for memory in memories:
+        memory.sent()
+        assert not memory.held(), "a file is held when its last range is unmapped"
+
+
 @covers("DMA-MAP-019")
 @each_way
 def test_device_reaches_a_range_that_was_added_in_the_middle(connect, device, fds, shared, twin):

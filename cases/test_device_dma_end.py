@@ -30,6 +30,7 @@ SEED = 0x35
 OTHER_SEED = 0x71
 CANARY = 0xEE
 LONG_RUN = 4096  # times a page: more than a device moves between two commands
+ENDLESS = 0xFFFFFFFF  # times
 NEVER = 600_000  # ms that a held operation may drain: it is released before
 HOLDS = ("PRE", "POST", "MID", "END", "RETIRED")
 
@@ -399,6 +400,24 @@ def test_client_may_leave_while_its_unmap_waits(connect, fds):
     assert_untouched(guest, one)
 
 
+@covers("DISC-CLI-007", "VIO-DISC-001", "DISC-CLI-006")
+@needs("lease", "reconnect")
+def test_client_may_leave_while_its_unmap_waits_for_what_runs(connect, fds):
+    for _ in range(4):
+        first, memory = guest_of(connect), fds.memory(SIZE)
+        one = first.map(memory=memory)
+        memory.sent()
+        first.start("FILL", BASE, SIZE, count=ENDLESS, seed=SEED, drain=True)
+        first.session.send("DMA_UNMAP", address=BASE, size=SIZE, maybe=True)
+        first.session.close()
+        guest = guest_of(connect)
+        assert_untouched(guest, one)
+        assert eventually(guest.session, lambda: not memory.held()), "the memory is held"
+        guest.session.refuse("DMA_UNMAP", address=BASE, size=SIZE)
+        guest.works(guest.map(memory=fds.memory(SIZE)))
+        guest.session.close()
+
+
 # ---- reset ----
 
 
@@ -538,4 +557,16 @@ def test_sigterm_ends_the_program_while_an_operation_is_held(private_target, fds
         held(guest, "FILL", "MID", drain=drain)
         if unmap:
             session.send("DMA_UNMAP", address=BASE, size=SIZE)
+        terminated(target, session)
+
+
+@covers("PROG-RUN-004")
+@needs("process")
+@each_kind
+def test_sigterm_ends_the_program_while_an_operation_runs(private_target, fds, op):
+    with private_target() as target, target.negotiate() as session:
+        guest = Guest(session)
+        guest.map(memory=fds.memory(SIZE))
+        guest.start(op, BASE, SIZE, count=ENDLESS, seed=SEED)
+        assert eventually(session, lambda: guest.slot().moved() > 0), "it does not begin"
         terminated(target, session)

@@ -8,14 +8,14 @@ and counts are those of the bytes that moved, and its interrupt comes behind its
 from zlib import crc32
 
 import pytest
-from dma import FAILED, each_direction, each_way, guest_of, memory_for
+from dma import FAILED, each_direction, each_way, guest_of, memory_for, on_each_socket
 from interrupts import ASSIGN
 from mapping import BASE, PAGE, RW, SIZE
 
 from vuc import covers, message, needs
 from vuc.device import VDMA_MAGIC
 from vuc.vdma import (
-    BUFFER, BUFFER_SIZE, OPS, PATHS, REGISTERS, SLOT_REGISTERS, SLOTS, VIEW, pattern,
+    BUFFER, BUFFER_SIZE, OPS, PATHS, REGISTERS, SLOT_REGISTERS, SLOTS, VIEW, Vdma, pattern,
 )
 
 pytestmark = needs("dma_maps", "provoke_dma")
@@ -280,6 +280,43 @@ def test_operation_that_is_aborted_holds_nothing(connect, fds, shared, twin, way
         assert one.holds(data)
     guest.unmap(one)
     guest.works(guest.map(memory=memory_for(fds, shared)))
+
+
+def start_in_all(vdma, op, seed):
+    """Start an operation in each slot, which moves a page of the pattern of that seed."""
+    for slot in range(SLOTS):
+        at = BASE + slot * PAGE
+        vdma.slot(slot).start(op, src=at, dst=at, length=PAGE, buf=slot * PAGE, seed=seed)
+
+
+@covers("DMA-RW-008", "SEC-GEN-008")
+@needs("server_dma")
+@on_each_socket
+@pytest.mark.parametrize("op", ["READ", "FILL"], ids=["read", "write"])
+def test_late_answers_make_room_for_commands_and_give_no_data(connect, twin, op):
+    guest = guest_of(connect, twin)
+    one, silent, late = guest.map(), Vdma(guest.session), []  # which answers nothing
+    guest.vdma.store(0, bytes(SLOTS * PAGE))
+    for _ in range(2):
+        start_in_all(silent, op, CANARY)
+        for slot in range(SLOTS):
+            assert silent.slot(slot).wait() == "WAIT_MSG"
+        while (request := guest.session.pending_request()) is not None:
+            late.append(request)
+        for slot in range(SLOTS):
+            silent.slot(slot).step("abort")
+            assert silent.slot(slot).wait() == "ABORTED"
+    one.fill(SEED if op == "READ" else CANARY)
+    start_in_all(silent, op, SEED)
+    for request in late:
+        guest.session.answer(request, data=bytes([CANARY]) * PAGE if op == "READ" else b"")
+    for slot in range(SLOTS):
+        assert guest.wait(slot) == "DONE"
+        assert guest.slot(slot).moved() == PAGE
+    size = SLOTS * PAGE
+    found = guest.vdma.load(0, size) if op == "READ" else one.read(BASE, size)
+    assert found == pattern(SEED, PAGE) * SLOTS, "a late answer has taken the place of another"
+    guest.asked_nothing()
 
 
 # ---- what it tells ----

@@ -14,9 +14,9 @@ from dirtying import (
     log_fixture,  # noqa: F401 - a fixture
     report_message, scaled,
 )
-from dma import Guest
+from dma import Guest, Range
 from exchanges import flat_memory
-from mapping import BASE, PAGE, SIZE, map_range
+from mapping import BASE, PAGE, RW, SIZE, map_range
 from migrating import each_state, migration_fixture  # noqa: F401 - a fixture
 from vuc import covers, needs, reading
 
@@ -26,6 +26,9 @@ SPREAD = 300
 HUNDRED = 100 * PAGE
 OVERHEAD = FEATURE_SIZE + HEAD_SIZE
 LARGEST = (1 << 64) - 1
+GIB = 1 << 30
+BLOCK = 128 * MIB  # of which a log may keep a part of its own
+BLOCKS = 17_000  # more than a log may want to keep
 POWERS = [512, 2048, 2 * PAGE, 1 << 16, 2 * MIB]
 
 
@@ -92,6 +95,37 @@ def test_every_way_to_write_is_logged(log, fds, op):
     log.start()
     log.guest.succeed(op, BASE + 2 * PAGE, 64)
     log.expect({2})
+
+
+@covers("VIO-LOG-001", "LOG-REPORT-001")
+@needs("dma_logging", "provoke_dma")
+@pytest.mark.parametrize("page", [3, GIB // PAGE // 2 + 3, GIB // PAGE - 1],
+                         ids=["front", "middle", "end"])
+def test_page_of_a_large_range_is_reported_alone(log, fds, page):
+    log.map(fds, size=GIB)
+    log.start()
+    log.write(page)
+    log.expect({page}, length=GIB)
+    log.expect(set(), length=GIB)
+
+
+@covers("VIO-LOG-001", "LOG-STOP-001", "SEC-GEN-003")
+@needs("dma_logging", "provoke_dma")
+def test_pages_of_more_memory_than_a_log_may_want_to_keep_are_all_reported(log, fds):
+    size = BLOCKS * BLOCK
+    memory = fds.memory(size)
+    outcome = log.session.outcome("DMA_MAP", [memory], flags=RW, address=BASE, size=size)
+    if outcome.kind == "error":
+        pytest.skip(f"needs: a map of {size:#x} bytes ({outcome.text()})")
+    log.guest.add(Range(BASE, size, RW, memory))
+    log.start()
+    log.guest.succeed("FILL", BASE, 1, count=BLOCKS, stride=BLOCK)
+    bits = log.report(length=size, page_size=BLOCK)
+    assert bits == set(range(BLOCKS)), f"{BLOCKS - len(bits)} written pages are never reported"
+    log.stop()
+    log.start()
+    log.write(3)
+    log.expect({3}, length=BLOCK)
 
 
 @covers("LOG-REPORT-009", "VIO-LOG-001")

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """VFIO_USER_DMA_UNMAP: exact ranges, once, and nothing is held when the reply comes."""
 
+import os
+from errno import ENOMEM
+
 import pytest
 from mapping import (
-    BASE, BATCH, PAGE, RW, SIZE, assert_mapped, assert_nothing_mapped, exchange_all, map_range,
-    unmap_range,
+    BASE, BATCH, PAGE, RW, SIZE, assert_mapped, assert_nothing_mapped, eventually, exchange_all,
+    map_range, unmap_range,
 )
 
 from vuc import covers, message, needs, reading
+from vuc.evidence import Fd
 from vuc.target import COUNTED
 
 pytestmark = needs("dma_maps")
@@ -21,6 +25,9 @@ KIB_PER_REMAP = 4  # less than a page is left behind by each
 ROUNDS = 128  # of a batch of ranges, mapped and unmapped
 BYTES_PER_RANGE = 16  # less than any record of a range
 TIB = 1 << 40
+FAR = 1 << 45  # more levels of any table away from 0
+HUGE_PAGE = 2 << 20
+AREAS = 16  # times; a sanitizer has some that come and go, so a few are no evidence
 
 
 @pytest.fixture(params=[False, True], ids=["without-fd", "with-fd"])
@@ -86,6 +93,28 @@ def test_range_that_is_not_one_of_the_maps_is_refused(session, memories, address
     session.refuse("DMA_UNMAP", address=address, size=size)
     unmap_range(session, BASE, SIZE)
     unmap_range(session, SECOND, SIZE)
+
+
+PARTS = {
+    "first-page": lambda size: [(0, PAGE)],
+    "both-ends": lambda size: [(0, PAGE), (size - PAGE, PAGE)],
+    "two-parts": lambda size: [(0, size - 2 * PAGE), (size - 2 * PAGE, 2 * PAGE)],
+    "all-but-a-page": lambda size: [(0, size - PAGE)],
+}
+
+
+@covers("DMA-UNMAP-003")
+@pytest.mark.parametrize("size", [(4 << 20) + 4 * PAGE, (3 << 30) + 4 * PAGE],
+                         ids=["mebibytes", "gibibytes"])
+@pytest.mark.parametrize("far", [False, True], ids=["alone", "beside-one-far-away"])
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+def test_large_range_that_is_not_one_map_is_refused(session, parts, far, size):
+    maps = [*parts(size), *([(FAR, PAGE)] if far else [])]
+    for one in maps:
+        map_range(session, *one)
+    session.refuse("DMA_UNMAP", address=0, size=size)
+    for one in maps:
+        assert_mapped(session, *one)
 
 
 @covers("DMA-UNMAP-003")
@@ -175,6 +204,35 @@ def test_memory_is_released_by_the_unmap_of_its_last_range(session, fds):
     unmap_range(session, BASE, SIZE)
     unmap_range(session, SECOND, SIZE)
     assert not memory.held(), "a descriptor or a mapping is left after the last reply"
+
+
+@pytest.fixture
+def huge(fds):
+    """A file of two huge pages, which need not be there as long as nobody touches them."""
+    try:
+        one = fds.keep(Fd(os.memfd_create("huge", os.MFD_HUGETLB | os.MFD_CLOEXEC), "huge"))
+        os.truncate(one.fileno(), 2 * HUGE_PAGE)
+    except OSError as error:
+        pytest.skip(f"needs: memory of huge pages ({error.strerror})")
+    return one
+
+
+@covers("VIO-UNMAP-002", "DMA-UNMAP-005")
+@needs("proc")
+def test_huge_pages_leave_no_area_behind(session, target, huge):
+    where = {"address": HUGE_PAGE, "size": HUGE_PAGE}
+    before = None
+    for _ in range(AREAS):
+        outcome = session.outcome("DMA_MAP", [huge], flags=RW, offset=HUGE_PAGE, **where)
+        if outcome.kind == "error":
+            assert before is None, f"it could be mapped before: {outcome.text()}"
+            assert outcome.reply.errno in (0, ENOMEM), f"they are there: {outcome.text()}"
+            pytest.skip("needs: a server that reserves no huge pages, or a system that has some")
+        unmap_range(session, **where)
+        before = before or target.resources().vmas
+    assert eventually(session, lambda: target.resources().vmas < before + AREAS // 2), (
+        "areas are kept")
+    assert_nothing_mapped(session, **where)
 
 
 @covers("DMA-UNMAP-005", "SEC-GEN-006")

@@ -12,6 +12,8 @@ from regions import CONFIG, all_described
 from vuc import covers, needs
 
 FLAGS, DEVICE_CAPABILITIES, DEVICE_STATUS, LINK_CAPABILITIES = 2, 4, 10, 12
+LINK_CONTROL = 16
+COMMON_CLOCK, EXTENDED_SYNCH = 1 << 6, 1 << 7
 ENDPOINTS = (0, 1, 9)
 INTEGRATED = 9
 REPORTING = 0x000F  # of Device Control: error reports
@@ -56,6 +58,19 @@ def test_device_control_does_not_store_what_the_device_can_not_do(session, width
     window = Window(at + DEVICE_CONTROL, DWORD, 0, zero)
     assert not window.content(session) & zero
     window.check_writes(session, width, window.content(session) & 0xFFFF & ~FLR | TAGS | PHANTOM)
+
+
+@covers("PCI-EXP-005")
+@needs("pci_config", "pcie")
+@by_width
+def test_link_control_stores_what_every_endpoint_with_a_link_has(session, width):
+    at = capability(session, EXPRESS)
+    if number(session, at + FLAGS, 2) >> 4 & 0xF == INTEGRATED:
+        pytest.skip("needs: an endpoint with a link")
+    stored = COMMON_CLOCK | EXTENDED_SYNCH
+    window = Window(at + LINK_CONTROL, DWORD, stored, stored)
+    for pattern in (stored, COMMON_CLOCK, EXTENDED_SYNCH, 0):
+        window.check_writes(session, width, pattern)
 
 
 @covers("PCI-EXP-004")

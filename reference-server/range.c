@@ -23,11 +23,6 @@ uint64_t range_size(struct range range)
 	return range.end - range.first;
 }
 
-bool range_equal(struct range a, struct range b)
-{
-	return a.first == b.first && a.end == b.end;
-}
-
 bool range_overlaps(struct range a, struct range b)
 {
 	return a.first <= range_last(b) && b.first <= range_last(a);

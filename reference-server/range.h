@@ -26,7 +26,6 @@ uint64_t range_last(struct range range);
 /* The number of addresses; it fits, as no call can make a range of 2^64. */
 uint64_t range_size(struct range range);
 
-bool range_equal(struct range a, struct range b);
 bool range_overlaps(struct range a, struct range b);
 
 /* Whether all of `inner` lies in `outer`. */

@@ -58,17 +58,19 @@ def test_b03_held_after_translation_is_aborted_and_moves_nothing(guest, fds):
 
 
 @covers("VIO-UNMAP-002", "VIO-UNMAP-001", "DMA-UNMAP-005", "DMA-UNMAP-006")
-def test_b04_held_after_translation_drains_before_the_reply(guest, fds):
+@each_op
+def test_b04_held_after_translation_drains_before_the_reply(guest, fds, op):
     one = map_canary(guest, fds)
     let_drain(guest)
-    hold(guest, "POST", one, drain=True)
+    hold(guest, "POST", one, op=op, drain=True)
     sent = ask_unmap(guest, one)
     assert_waits(guest)
     assert one.holds(canary()), "it does not stay held"
     guest.slot().release("end")
     guest.unmapped(one, sent)
-    assert_stays(guest, one, moved(SIZE), 0)
+    assert_stays(guest, one, moved(SIZE) if op == "FILL" else canary(), 0)
     assert_ended(guest, "DONE", SIZE)
+    assert op == "FILL" or guest.vdma.load(0, SIZE) == canary(), "it has read other bytes"
 
 
 @covers("VIO-OP-001", "VIO-UNMAP-001", "DMA-UNMAP-006")
@@ -156,6 +158,25 @@ def test_b10_unmap_of_the_first_range_has_all_its_bytes_when_the_second_is_writt
     assert guest.slot().state() == "DONE" or guest.slot().state() == ABORTED
     assert PAGE <= count <= HALF
     assert high.holds(pattern(SEED, HALF + count)[HALF:] + canary(SIZE - count))
+
+
+@covers("VIO-OP-001", "VIO-UNMAP-001", "VIO-UNMAP-004", "DMA-UNMAP-005")
+@needs("server_dma")
+def test_b10_operation_drains_to_the_end_of_the_first_range_and_goes_on_as_it_says(guest, fds):
+    low, high = map_canary(guest, fds), guest.map(BASE + SIZE)
+    high.write(high.address, canary())
+    let_drain(guest)
+    guest.start("FILL", BASE, 2 * SIZE, hold="MID", mid=PAGE, seed=SEED, drain=True)
+    guest.held()
+    sent = ask_unmap(guest, low)
+    assert_waits(guest)
+    guest.slot().release("end")
+    guest.session.success(sent)  # it waits for no answer to a command
+    guest.ranges.remove(low)
+    state, count = guest.wait(), guest.slot().moved()
+    assert (state, count) in ((ABORTED, SIZE), ("DONE", 2 * SIZE)), f"{state} with {count} bytes"
+    assert_stays(guest, low, moved(SIZE), 0)
+    assert high.holds(pattern(SEED, count)[SIZE:] + canary(2 * SIZE - count))
 
 
 @covers("VIO-UNMAP-003")

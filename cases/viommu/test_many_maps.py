@@ -6,7 +6,7 @@ import random
 from errno import ENOSPC
 
 from dma import guest_of
-from mapping import BASE, PAGE, RW, exchange, exchange_all, map_range
+from mapping import BASE, PAGE, RW, exchange, exchange_all, map_range, unmap_range
 
 from vuc import constants, covers, needs
 from vuc.vdma import pattern
@@ -18,6 +18,8 @@ BYTES = 64  # that the device writes to each page
 SEED = 0x21
 REACHED = 64  # pages that the device is asked for when they are unmapped
 AREAS = 16  # of the server's own tables
+TURNS = 64
+FILES = 300  # more than a server may want to have open
 
 
 def page_address(number):
@@ -54,6 +56,22 @@ def test_small_maps_of_one_file_are_each_their_own_and_cost_no_area(connect, fds
         guest.fail("FILL", page_address(number), BYTES)
 
 
+@covers("VIO-COST-001", "DMA-MAP-002")
+@needs("dma_maps", "proc")
+def test_maps_of_two_files_by_turns_cost_no_area_each(session, fds, target):
+    memories = [fds.memory(TURNS * PAGE) for _ in range(2)]
+    for number, one in enumerate(memories):
+        map_range(session, page_address(number), PAGE, [one])
+    before = target.resources()
+    for number in range(len(memories), TURNS):
+        map_range(session, page_address(number), PAGE, [memories[number % 2]],
+                  offset=number * PAGE)
+    after = target.resources()
+    assert after.vmas - before.vmas <= AREAS, f"{TURNS} maps of two files have cost areas each"
+    assert after.fds <= before.fds, f"{TURNS} maps of two files have cost descriptors"
+    exchange_all(session, "DMA_UNMAP", map(page_address, range(TURNS)), size=PAGE)
+
+
 @covers("VIO-MAP-003")
 @needs("dma_maps")
 def test_client_that_unmaps_only_when_it_is_refused_goes_on_for_ever(session, scale):
@@ -75,3 +93,28 @@ def test_client_that_unmaps_only_when_it_is_refused_goes_on_for_ever(session, sc
         exchange_all(session, "DMA_MAP", refused, flags=RW, size=PAGE)
         mapped = refused
     exchange_all(session, "DMA_UNMAP", mapped, size=PAGE)
+
+
+@covers("VIO-MAP-003")
+@needs("dma_maps", "lease")
+def test_files_above_the_limit_of_the_server_are_refused_and_an_unmap_makes_room(session, fds):
+    def ask(number):
+        memory = fds.memory(PAGE)
+        outcome = session.outcome("DMA_MAP", [memory], flags=RW, address=page_address(number),
+                                  size=PAGE)
+        memory.sent()
+        assert outcome.kind == "success" or outcome.reply.errno in (0, ENOSPC), outcome.text()
+        assert outcome.kind == "success" or not memory.held(), "it holds a file that it refused"
+        memory.close()
+        return outcome.kind == "success"
+
+    mapped = [number for number in range(FILES) if ask(number)]
+    assert mapped == list(range(len(mapped))), "it takes further files, and nothing was unmapped"
+    for more in range(len(mapped), FILES):
+        gone = mapped.pop(len(mapped) // 2)
+        unmap_range(session, page_address(gone), PAGE)
+        assert ask(more), "an unmap has made no room"
+        assert not ask(gone), "an unmap has made room for two"
+        mapped.append(more)
+    for number in mapped:
+        unmap_range(session, page_address(number), PAGE)

@@ -219,6 +219,26 @@ def test_i01_stop_does_not_wait_for_the_client_and_sends_it_nothing(migration, g
     assert op == "FILL" or guest.vdma.load(0, PAGE) == expected, "other bytes were read"
 
 
+@dma
+@covers("VIO-STOP-001", "MIG-FSM-006")
+@needs("server_dma", "pre_copy")
+@each_direction
+def test_i01_operation_that_waits_for_its_answer_goes_on_where_saving_begins(migration, guest, op):
+    one = guest.map()
+    one.fill(SEED)
+    guest.session.send(guest.prepare(op, BASE, 2 * PAGE, seed=0x71))
+    late = guest.take()
+    guest.session.success(guest.session.send(set_message("PRE_COPY")))
+    assert guest.slot().moved() == 0, "it counts what was not answered"
+    guest.answer(late)
+    assert guest.wait() == "DONE"
+    assert_ended(guest, "DONE", 2 * PAGE)
+    expected = pattern(0x71 if op == "FILL" else SEED, 2 * PAGE)
+    assert one.read(BASE, 2 * PAGE) == expected
+    assert op == "FILL" or guest.vdma.load(0, 2 * PAGE) == expected, "other bytes were read"
+    migration.expect("PRE_COPY")
+
+
 # ---- maps while stopped ----
 
 
@@ -302,12 +322,36 @@ def test_i17_saved_count_is_that_of_the_bytes_in_memory(migration, guest, destin
                                                         count):
     one = map_canary(guest, fds)
     hold(guest, point, one, mid=count)
+    started = guest.vdma.read("STARTED")
     migration.enter("STOP_COPY")
     destination.restore(migration.save())
     slot = Guest(destination.session).slot()
+    assert slot.vdma.read("STARTED") == started, "it has started another number of operations"
     assert slot.state() in (ABORTED, f"HELD@{point}")
     assert slot.moved() == count, "it has moved another number of bytes than was saved"
     assert_rests(guest, one, moved(count))
+
+
+@dma
+@covers("VIO-STOP-001", "MIG-WRITE-007")
+@needs("process")
+def test_i17_operation_without_bytes_rests_and_goes_on_where_it_is_loaded(migration, guest,
+                                                                         destination):
+    guest.start("NOP", BASE, SIZE, hold="PRE|RETIRED")
+    guest.held()
+    started, done = guest.vdma.read("STARTED"), guest.vdma.read("DONE")
+    migration.enter("STOP_COPY")
+    destination.restore(migration.save())
+    other = Guest(destination.session)
+    assert other.slot().state() == "HELD@PRE", "it does not rest where it was"
+    for state in ("HELD@RETIRED", "DONE"):
+        other.slot().step("next")
+        assert other.wait(until=TERMINAL | {"HELD"}) == state
+    assert_ended(other, "DONE", 0)
+    assert other.vdma.read("STARTED") == started, "it has begun anew"
+    assert other.vdma.read("DONE") == done + 1
+    migration.set("RUNNING")
+    assert guest.slot().state() == "HELD@PRE", "it has gone on where it was saved"
 
 
 @dma

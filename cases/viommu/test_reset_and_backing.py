@@ -12,11 +12,14 @@ from errno import EACCES, EINVAL, EPERM
 import pytest
 from dma import Range, each_way, guest_of, memory_for
 from flight import AFTER, SEED, assert_ended, canary, hold, map_canary, moved
+from interrupts import line_of
 from mapping import BASE, PAGE, RW, SIZE, assert_nothing_mapped, eventually, map_range
+from pci import COMMAND, DEVICE_CONTROL, EXPRESS, FLR, MASTER, capability, number, put
 
-from vuc import covers, hostile, needs, reading
+from vuc import covers, hostile, needs, reading, structure
+from vuc.device import CONFIG, INTERRUPT_LINE
 from vuc.evidence import Fd
-from vuc.vdma import pattern
+from vuc.vdma import REGISTERS, TERMINAL, pattern
 
 MISSED = "FAULT ENOENT"
 CUT = "FAULT EFAULT"
@@ -71,6 +74,31 @@ def test_g01_operations_that_run_are_over_at_the_reply_to_a_reset(guest, fds):
     guest.call("DEVICE_RESET")
     one.write(BASE, canary())
     assert_over(guest, one, canary(), *SLOTS)
+
+
+@covers("VIO-RESET-001", "PCI-FLR-001", "RW-MULTI-002")
+@needs_dma
+@needs("flr", "pci_config", "write_multiple", "irq1", "raise_irq")
+def test_g01_function_level_reset_between_other_writes_is_in_its_place(guest, device, fds):
+    one, line = map_canary(guest, fds), line_of(guest.session, device, "MSIX")
+    control = capability(guest.session, EXPRESS) + DEVICE_CONTROL
+    writes = ((0, REGISTERS["IRQ"], 4, 0), (CONFIG, COMMAND, 2, MASTER),
+              (CONFIG, control + 1, 1, FLR >> 8), (CONFIG, INTERRUPT_LINE, 1, SEED))
+    data = b"".join(structure("WRITE_MULTI_ENTRY", region=region, offset=offset, count=width,
+                              data=value) for region, offset, width, value in writes)
+    for _ in range(4):
+        eventfd, *_ = line.assigned(fds)
+        for slot in SLOTS:
+            guest.start("FILL", BASE, SIZE, slot, count=ENDLESS, seed=SEED)
+        reply = guest.call("REGION_WRITE_MULTI", wr_cnt=len(writes), data=data)
+        one.write(BASE, canary())
+        assert reply.wr_cnt == len(writes), "not all are written"
+        assert {guest.slot(slot).state().name for slot in SLOTS} <= TERMINAL, "it runs on"
+        assert_over(guest, one, canary(), *SLOTS)
+        assert number(guest.session, INTERRUPT_LINE, 1) == SEED, "what is behind was lost"
+        assert number(guest.session, COMMAND, 2) == 0, "what is before came behind it"
+        assert eventfd.count() == 1, "the write before it is not executed exactly once"
+        put(guest.session, INTERRUPT_LINE, 0, 1)
 
 
 @covers("VIO-RESET-001")
@@ -236,6 +264,24 @@ def test_g12_operation_whose_file_is_cut_in_the_middle_has_moved_what_it_says(gu
 @needs_dma
 @hostile
 @each_op
+@pytest.mark.parametrize("at", [8, 1, PAGE - 1], ids=["word", "byte", "last-byte"])
+def test_g12_operation_from_within_a_page_moves_all_that_is_there(guest, fds, op, at):
+    one, count = map_canary(guest, fds), PAGE - at
+    guest.vdma.store(0, bytes(SIZE))
+    one.memory.truncate(PAGE)
+    guest.run(op, BASE + at, SIZE - at, seed=SEED)
+    assert_ended(guest, CUT, count)
+    if op == "FILL":
+        assert one.memory.read(at, count) == pattern(SEED, count)
+    else:
+        assert guest.vdma.load(0, SIZE) == canary(count) + bytes(SIZE - count)
+    guest.unmap(one)
+
+
+@covers("VIO-FILE-001", "SEC-GEN-006", "DMA-MAP-016")
+@needs_dma
+@hostile
+@each_op
 @pytest.mark.parametrize("met", [False, True], ids=["unseen", "seen-while-missing"])
 def test_g13_file_that_grew_again_reads_as_zeros_or_fails_until_it_is_mapped_anew(guest, fds, op,
                                                                                  met):
@@ -308,6 +354,19 @@ def reopened(fds, memory, flags):
     return fds.keep(Fd(os.open(path, flags | os.O_CLOEXEC), "reopened"))
 
 
+def unmappable():
+    """A regular file of a page that can be read, and not be mapped."""
+    for path in UNMAPPABLE:
+        try:
+            one = Fd(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "sysfs")
+        except OSError:
+            continue
+        if os.fstat(one.fileno()).st_size == PAGE:
+            return one
+        one.close()
+    pytest.skip("needs: a file that can be read, and not be mapped")
+
+
 def refused(session, fd, address=BASE, *, flags=RW, errno=None, size=SIZE, **fields):
     """It is not mapped, and something else can be."""
     session.refuse("DMA_MAP", [fd], flags=flags, address=address, size=size, errno=errno, **fields)
@@ -337,6 +396,15 @@ def test_g15_sealed_file_is_mapped_for_reading_alone_or_not_at_all(guest, fds, s
         assert guest.vdma.load(0, SIZE) == canary()
     guest.fail("FILL", BASE, PAGE)
     assert os.pread(sealed.fileno(), SIZE, 0) == canary()
+
+
+@covers("VIO-FILE-002")
+@needs("dma_maps")
+@pytest.mark.parametrize("seal", SEALS.values(), ids=SEALS)
+def test_g15_sealed_file_can_be_mapped_for_reading(session, fds, seal):
+    sealed = memfd(fds)
+    fcntl.fcntl(sealed.fileno(), fcntl.F_ADD_SEALS, seal)
+    map_range(session, fds=[sealed], flags="READ")
 
 
 @covers("VIO-MAP-004")
@@ -377,15 +445,19 @@ def test_g17_mode_of_the_descriptor_is_not_exceeded(session, fds, flags, mode, m
 
 
 ODD = ("eventfd", "pipe", "broken-pipe", "socket", "directory", "epoll", "null", "o_path")
+UNMAPPABLE = ("/sys/kernel/uevent_seqnum", "/sys/kernel/profiling",
+              "/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 @covers("VIO-MAP-004", "FD-PASS-008", "FD-PASS-007")
 @needs("dma_maps", "proc")
-@pytest.mark.parametrize("kind", [*ODD, "listening-socket", "own-connection"])
+@pytest.mark.parametrize("kind", [*ODD, "listening-socket", "own-connection", "sysfs"])
 def test_g18_what_is_no_memory_is_refused_and_closed(session, target, fds, kind):
     before = target.resources().fds
     if kind == "own-connection":
         refused(session, session)
+    elif kind == "sysfs":
+        refused(session, fds.keep(unmappable()), flags="READ", size=PAGE)
     elif kind == "listening-socket":
         with socket.socket(socket.AF_UNIX) as one:
             one.bind(b"")

@@ -74,14 +74,18 @@ def test_b27_reply_comes_when_the_side_door_releases_the_operation(guest, fds):
 
 @covers("VIO-UNMAP-008", "DMA-UNMAP-006")
 @needs("process", "drain_option")
-@pytest.mark.parametrize("point, count", [("POST", 0), ("MID", PAGE), ("END", SIZE)],
-                         ids=["translated", "middle", "end"])
+@pytest.mark.parametrize("point, count, others", [("POST", 0, 0), ("MID", PAGE, 0),
+                                                  ("END", SIZE, 0), ("MID", PAGE, 2)],
+                         ids=["translated", "middle", "end", "beside-files-that-went"])
 def test_b28_operation_that_is_never_released_costs_the_connection(private_target, fds, point,
-                                                                   count):
+                                                                   count, others):
     with private_target(options=[f"--t-drain={DRAIN_LIMIT}"]) as target:
         with target.negotiate() as session:
             guest = Guest(session)
+            gone = [map_canary(guest, fds, BASE + (2 + at) * SIZE) for at in range(others)]
             one = map_canary(guest, fds)
+            for other in gone:
+                guest.unmap(other)
             guest.vdma.write("DRAIN_MS", NEVER)
             hold(guest, point, one, mid=PAGE, drain=True)
             session.expect_close(ask_unmap(guest, one))

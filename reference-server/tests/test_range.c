@@ -62,8 +62,6 @@ static void a_range_contains_itself_and_parts(void **state)
 	struct range a = made(100, 10);
 
 	(void)state;
-	assert_true(range_equal(a, made(100, 10)));
-	assert_false(range_equal(a, made(100, 9)));
 	assert_true(range_contains(a, a));
 	assert_true(range_contains(a, made(109, 1)));
 	assert_false(range_contains(a, made(99, 2)));

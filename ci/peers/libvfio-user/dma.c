@@ -81,6 +81,13 @@ static size_t dma_place(uint64_t address)
 }
 
 /* The library tells of a range again that it takes a second time. */
+/* Whether what is mapped at this place is exactly that range. */
+static bool dma_is_at(size_t place, struct range range)
+{
+	return place < dma_range_count && range_contains(dma_ranges[place], range) &&
+	       range_contains(range, dma_ranges[place]);
+}
+
 static void dma_registered(vfu_ctx_t *ctx, vfu_dma_info_t *info)
 {
 	struct range range;
@@ -90,7 +97,7 @@ static void dma_registered(vfu_ctx_t *ctx, vfu_dma_info_t *info)
 	if (!dma_range(&info->iova, &range) || dma_range_count == DMA_MAPS)
 		return;
 	place = dma_place(range.first);
-	if (place < dma_range_count && range_equal(dma_ranges[place], range))
+	if (dma_is_at(place, range))
 		return;
 	memmove(&dma_ranges[place + 1], &dma_ranges[place],
 		(dma_range_count - place) * sizeof(*dma_ranges));
@@ -102,7 +109,7 @@ static void dma_forget(struct range range)
 {
 	size_t place = dma_place(range.first);
 
-	if (place == dma_range_count || !range_equal(dma_ranges[place], range))
+	if (!dma_is_at(place, range))
 		return;
 	dma_range_count--;
 	memmove(&dma_ranges[place], &dma_ranges[place + 1],
