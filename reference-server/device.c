@@ -7,7 +7,6 @@
 
 #include "device_state.h"
 #include "fault.h"
-#include "log.h"
 
 #define DEVICE_RW (WIRE_REGION_FLAG_READ | WIRE_REGION_FLAG_WRITE)
 #define DEVICE_MIB (UINT64_C(1) << 20)
@@ -188,14 +187,7 @@ void device_close(struct device *device)
 
 void device_attach(struct device *device, uint32_t threads)
 {
-	int error = 0;
-
 	device_engine_staff(&device->bar0.engine, threads);
-
-	if (device->profile == DEVICE_FULL)
-		error = device_doorbell_attach(&device->doorbell);
-	if (error)
-		log_info("no eventfds for doorbells: %s", strerror(-error));
 }
 
 void device_detach(struct device *device)

@@ -46,6 +46,8 @@ int device_doorbell_attach(struct device_doorbell *doorbell)
 {
 	int error = 0, pair[2];
 
+	if (doorbell->commands >= 0)
+		return 0;
 	for (int i = 0; i < DEVICE_DOORBELL_EVENTFDS && !error; i++) {
 		doorbell->fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (doorbell->fd[i] < 0)
@@ -94,7 +96,7 @@ static uint64_t device_doorbell_receive(int fd)
 	const uint64_t user_data = device_doorbell_io[DEVICE_DOORBELLS - 1].user_data;
 	uint64_t rings = 0;
 
-	for (int i = 0; i < DEVICE_DOORBELL_QUEUE; i++) {
+	for (int i = 0; fd >= 0 && i < DEVICE_DOORBELL_QUEUE; i++) {
 		struct device_doorbell_command command;
 		ssize_t n = recv(fd, &command, sizeof(command), MSG_DONTWAIT | MSG_TRUNC);
 
@@ -176,7 +178,13 @@ static int device_doorbell_region_write(void *owner, uint64_t offset, const void
 	return device_memory_ops.write(doorbell->memory, offset, data, count);
 }
 
+static int device_doorbell_open(void *owner)
+{
+	return device_doorbell_attach(owner);
+}
+
 const struct region_ops device_doorbell_ops = {
 	.read = device_doorbell_region_read,
 	.write = device_doorbell_region_write,
+	.open_io = device_doorbell_open,
 };

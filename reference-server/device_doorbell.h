@@ -17,7 +17,8 @@
  * | 0x818    | up to 8    | any       | 2       | 0x848   |
  * | 0x820    | up to 8    | any       | 3       | 0x84c   |
  *
- * The descriptors belong to one client; the next one, and its device, have others.
+ * The descriptors are made when a client asks for them, and belong to it; the next one, and its
+ * device, have others.
  */
 #ifndef DEVICE_DOORBELL_H
 #define DEVICE_DOORBELL_H
@@ -54,7 +55,10 @@ extern const struct region_ops device_doorbell_ops;
 /* Doorbells in `memory`, which stays the caller's, without descriptors. */
 void device_doorbell_init(struct device_doorbell *doorbell, struct device_memory *memory);
 
-/* A client has come: 0, or -errno and it gets no descriptors, which is no harm. */
+/*
+ * The client wants descriptors: 0 and there are some, or -errno and it gets none, which is no
+ * harm.
+ */
 int device_doorbell_attach(struct device_doorbell *doorbell);
 
 /* The client is gone, perhaps with its descriptors: its last rings are counted. */

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -41,8 +42,18 @@ void device_memory_close(struct device_memory *memory)
 	memory->fd = -1;
 }
 
+/* Whether nothing is stored; then clearing would change nothing. */
+static bool device_memory_is_empty(const struct device_memory *memory)
+{
+	struct stat stat;
+
+	return fstat(memory->fd, &stat) == 0 && stat.st_blocks == 0;
+}
+
 void device_memory_clear(struct device_memory *memory)
 {
+	if (device_memory_is_empty(memory))
+		return;
 	if (fallocate(memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 		      (off_t)memory->size))
 		log_info("cannot clear device memory: %s", strerror(errno));

@@ -74,7 +74,7 @@ void dirty_drop(struct dirty *dirty, unsigned int window)
 void dirty_end(struct dirty *dirty)
 {
 	dirty_stop(dirty);
-	for (unsigned int i = 0; i < WINDOW_MAX; i++)
+	for (unsigned int i = 0; i < WINDOW_MAX && atomic_load(&dirty->bytes); i++)
 		dirty_drop(dirty, i);
 	atomic_store(&dirty->lost, false);
 }

@@ -6,6 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* All messages belong to one thread. */
+static unsigned int msg_fds_owned;
+
 void msg_init(struct msg *msg)
 {
 	msg->header = (struct wire_header){ 0 };
@@ -23,6 +26,7 @@ int msg_add(struct msg *msg, int fd)
 		return -ENOSPC;
 	}
 	msg->fd[msg->count++] = fd;
+	msg_fds_owned++;
 	return 0;
 }
 
@@ -34,6 +38,8 @@ int msg_take(struct msg *msg, unsigned int index)
 		return -1;
 	fd = msg->fd[index];
 	msg->fd[index] = -1;
+	if (fd >= 0)
+		msg_fds_owned--;
 	return fd;
 }
 
@@ -45,8 +51,15 @@ void msg_read(const struct msg *msg, void *out, size_t size)
 void msg_free(struct msg *msg)
 {
 	for (unsigned int i = 0; i < msg->count; i++) {
-		if (msg->fd[i] >= 0)
+		if (msg->fd[i] >= 0) {
 			close(msg->fd[i]);
+			msg_fds_owned--;
+		}
 	}
 	msg_init(msg);
+}
+
+unsigned int msg_owned(void)
+{
+	return msg_fds_owned;
 }

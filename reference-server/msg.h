@@ -48,4 +48,7 @@ void msg_read(const struct msg *msg, void *out, size_t size);
 /* Closes what was not taken and leaves an empty message. */
 void msg_free(struct msg *msg);
 
+/* Descriptors that all messages of the process own, for who looks for leaks. */
+unsigned int msg_owned(void);
+
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fault.h"
+#include "log.h"
 #include "range.h"
 
 void region_attach(struct region_table *table, const struct session_limits *limits)
@@ -265,6 +266,8 @@ int region_get_io_fds(void *owner, struct msg *msg, struct session_reply *reply)
 	if (argsz < sizeof(info) || info.index >= table->count)
 		return -EINVAL;
 	region = &table->regions[info.index];
+	if (region->io && region->ops->open_io && region->ops->open_io(region->owner))
+		log_info("no descriptors for the sub-regions of region %u", info.index);
 	info.flags = 0;
 	info.count = region_count_io(region, table->limits->client_max_msg_fds);
 	info.argsz = (uint32_t)(sizeof(info) + info.count * sizeof(struct wire_io_fd));

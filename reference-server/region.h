@@ -13,11 +13,13 @@
 /*
  * Called for accesses; 0, or a negative errno which refuses the access as a whole: then the owner
  * has changed nothing. A write that cannot be answered yet returns -EINPROGRESS and is done again.
- * A region without READ (WRITE) needs no read (write).
+ * A region without READ (WRITE) needs no read (write). What has descriptors for writes (io_fds)
+ * may make them when a client asks for them: open_io gives 0, or -errno and there are none.
  */
 struct region_ops {
 	int (*read)(void *owner, uint64_t offset, void *data, uint32_t count);
 	int (*write)(void *owner, uint64_t offset, const void *data, uint32_t count);
+	int (*open_io)(void *owner);
 };
 
 struct region {

@@ -14,12 +14,8 @@
 #include "clock.h"
 #include "fault.h"
 #include "log.h"
-#include "server_instance.h"
+#include "server_turn.h"
 
-/* Output that is sent before further commands are taken from the same read. */
-#define SERVER_FLUSH_AT ((size_t)256 << 10)
-/* Reads in one turn, where descriptors make each of them short. */
-#define SERVER_READS 64
 #define SERVER_EVENTS (3 * SERVER_MAX_DEVICES + 2)
 #define SERVER_READ ((uint32_t)EPOLLIN | EPOLLRDHUP)
 
@@ -84,146 +80,6 @@ static void server_end(struct server *server, struct server_instance *instance)
 	server_instance_end(instance);
 	if (server->options.connected)
 		server->done = true;
-}
-
-/*
- * Executes the messages that are complete, until the replies need the peer to read. Returns
- * whether all have been executed; if not, output is queued and waits for the peer, or it is over.
- */
-static bool server_execute(struct server_instance *instance)
-{
-	struct session *session = &instance->session;
-	struct transport *transport = &session->transport;
-	struct msg *msg;
-
-	for (;;) {
-		int more;
-
-		if (transport_queued(transport) >= SERVER_FLUSH_AT ||
-		    !transport_takes_more(transport))
-			transport_flush(transport);
-		if (session->phase == SESSION_CLOSING || session->deferred ||
-		    !transport_takes_more(transport))
-			break;
-		more = transport_next(transport, &msg);
-		if (more < 0) {
-			log_info("device %u: message size cannot be trusted", instance->number);
-			session_advance(session, SESSION_BROKEN);
-		}
-		if (more <= 0)
-			return more == 0;
-		dispatch_message(&instance->dispatch, msg);
-		device_run(&instance->device);
-	}
-	return false;
-}
-
-/*
- * One turn of a connection. Usually one read, which keeps the turns fair; some more while each
- * takes one message only, because of descriptors; and when the peer has left, everything that it
- * sent, so that its device is free before the next connection is accepted. The replies go out
- * together.
- */
-static void server_serve(struct server_instance *instance, uint32_t events)
-{
-	struct session *session = &instance->session;
-	struct transport *transport = &session->transport;
-	bool last = events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR);
-	bool idle;
-	int n = 1, reads = last ? INT_MAX : SERVER_READS;
-
-	idle = server_execute(instance);
-	while (idle && n > 0 && reads-- > 0) {
-		n = transport_fill(transport);
-		if (n > 0)
-			idle = server_execute(instance);
-		if (last || transport->fds_ahead ||
-		    (fault_on(FAULT_rest_is_awaited) && transport->partial_since != CLOCK_NEVER))
-			continue;
-		break;
-	}
-	transport_flush(transport);
-	if (n == 0 || n == -ENOMEM)
-		session_advance(session, SESSION_BROKEN);
-	/* Nobody is left who could release what holds a command back. */
-	instance->hung = session->deferred && events & (EPOLLHUP | EPOLLERR);
-	if (instance->hung)
-		device_abort(&instance->device);
-}
-
-/* The messages that have come by the twin socket; -ENOMEM or -EPROTO if it cannot go on. */
-static int server_execute_twin(struct server_instance *instance)
-{
-	struct transport *twin = &instance->session.twin;
-	struct msg *msg;
-	int more = 0;
-
-	while (transport_takes_more(twin) && (more = transport_next(twin, &msg)) > 0) {
-		dispatch_twin(&instance->dispatch, msg);
-		device_run(&instance->device);
-	}
-	transport_flush(twin);
-	return more < 0 ? more : 0;
-}
-
-/*
- * One turn of a twin socket. Without it the device is no use to the client, so its end is the end
- * of the connection, behind everything that the client sent on the main socket.
- */
-static void server_serve_twin(struct server_instance *instance)
-{
-	struct transport *twin = &instance->session.twin;
-	int n = server_execute_twin(instance);
-
-	if (n == 0 && transport_takes_more(twin)) {
-		n = transport_fill(twin);
-		if (n > 0)
-			n = server_execute_twin(instance) ? -EPROTO : n;
-	} else if (n == 0) {
-		n = -EAGAIN;
-	}
-	if (n > 0 || n == -EAGAIN)
-		return;
-	device_abort(&instance->device);
-	server_serve(instance, EPOLLHUP);
-	session_advance(&instance->session, SESSION_BROKEN);
-}
-
-/* The command that waited is executed again, and if that was its end, what came behind it. */
-static void server_resume(struct server_instance *instance)
-{
-	dispatch_resume(&instance->dispatch);
-	device_run(&instance->device);
-	if (instance->session.deferred)
-		return;
-	if (instance->hung)
-		server_serve(instance, EPOLLHUP);
-	else
-		server_execute(instance);
-}
-
-/* Time has passed: requests without reply end, the device goes on, and what waited for it. */
-static void server_advance(struct server_instance *instance, uint64_t now)
-{
-	struct session *session = &instance->session;
-
-	session_expire(session, now);
-	device_run(&instance->device);
-	if (session->deferred && dma_is_quiet(&instance->dma))
-		server_resume(instance);
-	if (transport_queued(&session->transport) &&
-	    session->transport.stalled_since == CLOCK_NEVER)
-		transport_flush(&session->transport);
-	if (session->twinned && transport_queued(&session->twin) &&
-	    session->twin.stalled_since == CLOCK_NEVER)
-		transport_flush(&session->twin);
-}
-
-/* A connection that is closing lives on only to deliver its last replies. */
-static bool server_is_over(const struct session *session)
-{
-	return session->phase == SESSION_CLOSING &&
-	       (session->transport.out_lost || transport_queued(&session->transport) == 0);
 }
 
 /* Waits for what a socket needs next. 0 or -errno. */
@@ -299,52 +155,6 @@ static void server_accept(struct server *server)
 		log_info("no free device for a connection (--devices)");
 }
 
-static uint64_t server_earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* When a socket has to be closed for its silence; CLOCK_NEVER if nothing is awaited. */
-static uint64_t server_silence(const struct server *server, const struct transport *transport)
-{
-	uint64_t deadline = CLOCK_NEVER;
-
-	/* While we do not read, an incomplete message is not the peer's fault. */
-	if (transport->partial_since != CLOCK_NEVER && transport_takes_more(transport))
-		deadline = transport->partial_since + server->options.t_partial;
-	if (transport->stalled_since != CLOCK_NEVER)
-		deadline = server_earlier(deadline, transport->stalled_since +
-						    server->options.t_idle);
-	return deadline;
-}
-
-/* When the connection has to be closed, by the client's fault or because DMA does not drain. */
-static uint64_t server_deadline(const struct server *server,
-				const struct server_instance *instance)
-{
-	const struct session *session = &instance->session;
-	uint64_t deadline = server_silence(server, &session->transport);
-
-	if (instance->dma.quiescing)
-		deadline = instance->dma.since + server->options.t_drain;
-	if (session->twinned)
-		deadline = server_earlier(deadline, server_silence(server, &session->twin));
-	return deadline;
-}
-
-/* Closes a connection that is overdue. What waits for DMA gets no reply, as none would be true. */
-static void server_expire(struct server *server, struct server_instance *instance)
-{
-	if (instance->dma.quiescing && fault_on(FAULT_drain_limit_is_success)) {
-		device_abort(&instance->device);
-		return;
-	}
-	log_info("device %u: client or DMA too slow, closing", instance->number);
-	if (instance->dma.quiescing)
-		server_instance_fence(instance);
-	server_end(server, instance);
-}
-
 /* One instance with a client: when it has to be looked at again. */
 static uint64_t server_tick(struct server *server, struct server_instance *instance, uint64_t now)
 {
@@ -352,11 +162,12 @@ static uint64_t server_tick(struct server *server, struct server_instance *insta
 
 	server_advance(instance, now);
 	server_settle(server, instance);
-	if (instance->phase == SERVER_BUSY && server_deadline(server, instance) <= now)
-		server_expire(server, instance);
+	if (instance->phase == SERVER_BUSY &&
+	    server_deadline(instance, &server->options) <= now && server_expire(instance))
+		server_end(server, instance);
 	if (instance->phase != SERVER_BUSY)
 		return now;
-	next = server_deadline(server, instance);
+	next = server_deadline(instance, &server->options);
 	next = server_earlier(next, session_expire(&instance->session, now));
 	return server_earlier(next, device_due(&instance->device));
 }

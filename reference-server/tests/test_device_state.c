@@ -241,6 +241,7 @@ static void doorbells_ring_by_message_and_by_eventfd(void **state)
 	const uint64_t twice = 2, once = 1;
 
 	device_attach(&side->device, 0);
+	assert_int_equal(device_doorbell_attach(&side->device.doorbell), 0);
 	put_word(side, WIRE_REGION_INDEX_BAR4, 0x800, 5);
 	put(side, WIRE_REGION_INDEX_BAR4, 0x808, "xy", 2);
 	assert_int_equal(counter(side, 0), 2);
@@ -270,6 +271,7 @@ static void doorbell_with_an_ioregionfd_counts_its_writes(void **state)
 	int fd;
 
 	device_attach(&side->device, 0);
+	assert_int_equal(device_doorbell_attach(&side->device.doorbell), 0);
 	fd = side->device.doorbell.fd[3];
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(write(fd, &command, sizeof(command)), sizeof(command));
@@ -292,6 +294,7 @@ static void a_doorbell_that_blocks_does_not_block_us(void **state)
 	struct side *side = &bench->from;
 
 	device_attach(&side->device, 0);
+	assert_int_equal(device_doorbell_attach(&side->device.doorbell), 0);
 	for (int i = 0; i < DEVICE_DOORBELL_FDS; i++)
 		assert_int_equal(fcntl(side->device.doorbell.fd[i], F_SETFL, 0), 0);
 	assert_int_equal(counter(side, 0), 0);
@@ -304,6 +307,7 @@ static void rings_before_a_reset_are_forgotten(void **state)
 	const uint64_t once = 1;
 
 	device_attach(&side->device, 0);
+	assert_int_equal(device_doorbell_attach(&side->device.doorbell), 0);
 	assert_int_equal(write(side->device.doorbell.fd[1], &once, 8), 8);
 	device_reset(&side->device);
 	assert_int_equal(counter(side, 1), 0);

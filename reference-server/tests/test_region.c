@@ -29,7 +29,7 @@ static int store_write(void *owner, uint64_t offset, const void *data, uint32_t 
 	return refusal;
 }
 
-static const struct region_ops ops = { store_read, store_write };
+static const struct region_ops ops = { .read = store_read, .write = store_write };
 static const struct wire_sparse_area areas[2] = { { 4096, 4096 }, { 16384, 8192 } };
 
 #define RW (WIRE_REGION_FLAG_READ | WIRE_REGION_FLAG_WRITE)
