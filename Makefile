@@ -30,6 +30,7 @@ BASE = -std=c11 -D_GNU_SOURCE $(WARN) $(CPPFLAGS) $(CFLAGS) -pthread
 INC_reference-server := -Ireference-server -Iharness
 INC_harness := -Iharness
 LIBS_reference-server = $(shell pkg-config --libs json-c)
+LIBS_harness = $(LIBS_reference-server)
 
 # Variants: the flags that an object and its link take beyond BASE.
 VARIANTS := plain asan tsan faulty cov pic
@@ -83,7 +84,7 @@ $(INSTALLED): $(B)/vuc-server
 
 $(B)/libvuc.so: $(call objects,pic,$(call SRC,harness))
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(BASE) $(FLAGS_pic) $(LDFLAGS) -shared -Wl,-z,defs $^ -o $@
+	$(Q)$(CC) $(BASE) $(FLAGS_pic) $(LDFLAGS) -shared -Wl,-z,defs $^ $(LIBS_harness) -o $@
 
 define unit_rule
 $(B)/tests$(3)/$(1)/%: $(B)/obj/$(2)/$(1)/tests/%.o $(call objects,$(2),$(call SRC,$(1)))

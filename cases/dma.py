@@ -323,6 +323,7 @@ def memory_for(fds: Any, shared: bool, size: int = SIZE) -> Memory | None:
 
 def lose(session: Connection, channel: int) -> None:
     """End one of the two sockets of a session, in both directions."""
+    session.unjudged()
     with socket.socket(fileno=os.dup(session.fileno(channel))) as ours:
         ours.shutdown(socket.SHUT_RDWR)
 

@@ -119,6 +119,7 @@ def exchange(session, name: str, addresses: Iterable[int], **fields) -> list[Hea
     be outstanding on it, and the reply may have no descriptors.
     """
     headers: list[Header] = []
+    session.unjudged()
     with socket.socket(fileno=os.dup(session.fileno())) as ours:
         for image, count in batches(name, addresses, **fields):
             try:

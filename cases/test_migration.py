@@ -228,6 +228,7 @@ def test_other_commands_are_answered_while_stopped_and_work_afterwards(migration
 
 
 @covers("MIG-STATE-007", "VIO-STOP-002")
+@reading("M3")
 @each_state(*STOPPED)
 @pytest.mark.parametrize("name", ["info", "region-info", "irq-info", "read", "disable", "map"])
 def test_other_commands_work_while_stopped(migration, device, state, name):

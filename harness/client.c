@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "client_judge.h"
 #include "deadline.h"
 #include "stream.h"
 #include "trace.h"
@@ -25,6 +26,7 @@ struct client {
 	struct message_queue kept[CLIENT_CHANNELS];
 	size_t kept_bytes;
 	struct envelope *envelope;
+	struct client_judge *judge;	/* NULL: none */
 };
 
 /* Which message a receiving call asks for. */
@@ -113,6 +115,7 @@ void client_free(struct client *client)
 		message_free_all(&client->kept[i]);
 	}
 	envelope_free(client->envelope);
+	client_judge_free(client->judge);
 	free(client);
 }
 
@@ -149,6 +152,33 @@ const struct envelope *client_envelope(const struct client *client)
 	return client->envelope;
 }
 
+int client_judged(struct client *client, const char *const *strict)
+{
+	return client->judge ? -EBUSY : client_judge_new(strict, &client->judge);
+}
+
+void client_unjudged(struct client *client)
+{
+	if (client->judge)
+		client_judge_stop(client->judge);
+}
+
+uint32_t client_findings(const struct client *client, uint32_t index, struct model_finding *out)
+{
+	return client->judge ? client_judge_findings(client->judge, index, out) : 0;
+}
+
+int client_shutdown(struct client *client)
+{
+	int fd = client_fd(client, CLIENT_MAIN);
+
+	if (fd < 0)
+		return fd;
+	if (client->judge)
+		client_judge_ends(client->judge);
+	return shutdown(fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
 /* What a kept message costs; the constant is for the smallest ones. */
 static size_t client_cost(const struct message *message)
 {
@@ -170,12 +200,19 @@ static int client_pull(struct client *client, uint32_t channel, struct message *
 	if (client->kept_bytes >= CLIENT_KEPT)
 		return -ENOBUFS;
 	result = stream_pull(stream, out);
-	if (result != 1)
+	if (result != 1) {
+		bool over = result == 0 || result == -EPROTO;
+
+		if (client->judge && channel == CLIENT_MAIN && over)
+			client_judge_closed(client->judge);
 		return result;
+	}
 	trace_line("%p channel %u got id=%u command=%u size=%u flags=0x%x error=%u fds=%u",
 		   (void *)client, channel, (*out)->id, (*out)->command, (*out)->msg_size,
 		   (*out)->flags, (*out)->error, (*out)->nfds);
 	envelope_received(client->envelope, *out);
+	if (client->judge && client_judge_came(client->judge, *out))
+		client_judge_stop(client->judge);
 	return 1;
 }
 
@@ -319,6 +356,25 @@ static int client_send_parts(struct client *client, const struct client_send *wh
 	return error;
 }
 
+/* Show the model what goes out, piece by piece. It judges no more when it can not follow. */
+static void client_show(struct client *client, const struct client_send *what)
+{
+	const struct client_part whole = { (uint32_t)what->size, (uint32_t)what->nfds };
+	const struct client_part *parts = what->nparts ? what->parts : &whole;
+	struct client_judge_piece piece = { .channel = what->channel, .fds = what->fds };
+	uint32_t at = 0;
+
+	for (size_t i = 0; client->judge && i < (what->nparts ? what->nparts : 1); i++) {
+		piece.bytes = (const uint8_t *)what->bytes + at;
+		piece.size = parts[i].end - at;
+		piece.nfds = parts[i].nfds;
+		if (client_judge_sends(client->judge, &piece))
+			client_judge_stop(client->judge);
+		piece.fds = piece.nfds ? piece.fds + piece.nfds : piece.fds;
+		at = parts[i].end;
+	}
+}
+
 int client_send(struct client *client, const struct client_send *what)
 {
 	struct deadline deadline = deadline_in(what->timeout_ms);
@@ -331,8 +387,11 @@ int client_send(struct client *client, const struct client_send *what)
 	error = envelope_sent(client->envelope, what->channel, what->bytes, what->size, maybe);
 	if (error)
 		return error;
+	client_show(client, what);
 	error = what->nparts ? client_send_parts(client, what, deadline) :
 			       client_send_part(client, what, deadline);
+	if (error)
+		client_unjudged(client);
 	trace_line("%p channel %u sent %zu bytes, %zu fds: %d", (void *)client, what->channel,
 		   what->size, what->nfds, error);
 	return error;

@@ -21,6 +21,7 @@
 
 #include "envelope.h"
 #include "message.h"
+#include "model.h"
 
 #define CLIENT_KEPT (128u << 20)
 
@@ -104,6 +105,22 @@ int client_recv(struct client *client, uint32_t channel, int timeout_ms, struct 
 int client_recv_reply(struct client *client, uint16_t id, uint16_t command, int timeout_ms,
 		      struct message **out);
 int client_recv_request(struct client *client, int timeout_ms, struct message **out);
+
+/* Say that nothing more comes, and keep receiving. */
+int client_shutdown(struct client *client);
+
+/*
+ * From now on, which has to be before anything was sent, a model (model.h) judges what goes over
+ * the connection; `strict` names the ambiguities that it reads strictly, NULL behind the last.
+ * -EBUSY when it does already; -EINVAL for a name that is none; -ENOMEM.
+ */
+int client_judged(struct client *client, const char *const *strict);
+
+/* Something goes over the sockets that the client does not see: the model judges no more. */
+void client_unjudged(struct client *client);
+
+/* As model_findings; none without a model. */
+uint32_t client_findings(const struct client *client, uint32_t index, struct model_finding *out);
 
 /* What the envelope checker found (envelope.h). */
 const struct envelope *client_envelope(const struct client *client);

@@ -3,7 +3,9 @@
 #include "envelope.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "buf.h"
 #include "schema.h"
@@ -98,10 +100,13 @@ struct envelope {
 
 struct envelope *envelope_new(void)
 {
-	struct envelope *envelope = calloc(1, sizeof(*envelope));
+	struct envelope *envelope = malloc(sizeof(*envelope));
 
-	if (envelope)
-		envelope->max_fds = WIRE_DEFAULT_MAX_MSG_FDS;
+	if (!envelope)
+		return NULL;
+	/* What is kept is the most of it, and most often nothing is. */
+	memset(envelope, 0, offsetof(struct envelope, kept));
+	envelope->max_fds = WIRE_DEFAULT_MAX_MSG_FDS;
 	return envelope;
 }
 
@@ -113,6 +118,23 @@ void envelope_free(struct envelope *envelope)
 	free(envelope->may.at);
 	free(envelope->silent.at);
 	free(envelope);
+}
+
+static void envelope_list_reset(struct envelope_list *list)
+{
+	list->head = list->count = 0;
+	list->live = 0;
+}
+
+void envelope_reset(struct envelope *envelope)
+{
+	envelope_list_reset(&envelope->must);
+	envelope_list_reset(&envelope->may);
+	envelope_list_reset(&envelope->silent);
+	envelope->last = (struct envelope_command){ 0 };
+	envelope->max_fds = WIRE_DEFAULT_MAX_MSG_FDS;
+	envelope->violations = 0;
+	envelope->twin = false;
 }
 
 void envelope_set_max_fds(struct envelope *envelope, uint32_t max_msg_fds)
@@ -220,12 +242,13 @@ static void envelope_blame(struct envelope *envelope, const struct message *m,
 static uint16_t envelope_least(uint16_t command, struct buf_reader body)
 {
 	const struct schema_command *row = schema_command(command);
-	const struct schema_field *argsz = schema_argsz(command);
+	const struct schema_field *argsz;
 	uint32_t announced;
 
-	if (!row)
+	if (!row || !row->reply_size)
 		return 0;
-	if (!argsz || !row->reply_size)
+	argsz = schema_argsz(command);
+	if (!argsz)
 		return (uint16_t)row->reply_size;
 	buf_skip(&body, argsz->offset);
 	buf_read(&body, &announced, sizeof(announced));

@@ -34,6 +34,9 @@ struct envelope;
 struct envelope *envelope_new(void);
 void envelope_free(struct envelope *envelope);
 
+/* As a new one, with the memory that it has. */
+void envelope_reset(struct envelope *envelope);
+
 /* What this side announced as max_msg_fds (FD-PASS-006). */
 void envelope_set_max_fds(struct envelope *envelope, uint32_t max_msg_fds);
 

@@ -12,6 +12,7 @@
 #include "envelope.h"
 #include "memory.h"
 #include "message.h"
+#include "model.h"
 #include "oracle.h"
 #include "probe.h"
 #include "proc.h"
@@ -70,6 +71,13 @@ SAME_FIELD(vuc_violation, envelope_violation, code);
 SAME_FIELD(vuc_violation, envelope_violation, requirement);
 SAME_FIELD(vuc_violation, envelope_violation, text);
 SAME_SIZE(vuc_violation, envelope_violation);
+
+SAME_FIELD(vuc_finding, model_finding, code);
+SAME_FIELD(vuc_finding, model_finding, requirement);
+SAME_FIELD(vuc_finding, model_finding, text);
+SAME_FIELD(vuc_finding, model_finding, id);
+SAME_FIELD(vuc_finding, model_finding, command);
+SAME_SIZE(vuc_finding, model_finding);
 
 SAME_FIELD(vuc_target_state, target_state, phase);
 SAME_FIELD(vuc_target_state, target_state, status);
@@ -246,6 +254,27 @@ uint32_t vuc_client_violation(const struct vuc_client *client, uint32_t index,
 uint32_t vuc_client_outstanding(const struct vuc_client *client)
 {
 	return envelope_outstanding(client_envelope((const struct client *)client));
+}
+
+int vuc_client_shutdown(struct vuc_client *client)
+{
+	return client_shutdown((struct client *)client);
+}
+
+int vuc_client_judged(struct vuc_client *client, const char *const *strict)
+{
+	return client_judged((struct client *)client, strict);
+}
+
+void vuc_client_unjudged(struct vuc_client *client)
+{
+	client_unjudged((struct client *)client);
+}
+
+uint32_t vuc_client_finding(const struct vuc_client *client, uint32_t index,
+			    struct vuc_finding *out)
+{
+	return client_findings((const struct client *)client, index, (struct model_finding *)out);
 }
 
 int vuc_target_start(const struct vuc_start *what, struct vuc_target **out)

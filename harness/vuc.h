@@ -4,8 +4,8 @@
  *
  * Five parts, used in this order: the schema (what each message looks like), the client (one
  * connection to a server), the target (the process that serves it), the oracles (evidence
- * outside the messages) and the log of the envelope checker. Python mirrors this file in
- * vuc/_abi.py; a test compares the two field by field.
+ * outside the messages) and what the envelope checker and the model found. Python mirrors this
+ * file in vuc/_abi.py; a test compares the two field by field.
  *
  * Conventions. Functions return 0 or a count on success and a negative errno on failure; errno
  * is not used. Times are milliseconds and relative; a timeout of 0 asks once without waiting.
@@ -217,6 +217,32 @@ VUC_EXPORT uint32_t vuc_client_violation(const struct vuc_client *client, uint32
 
 /* Number of commands that still wait for their reply (those sent with VUC_SEND_MAYBE excluded). */
 VUC_EXPORT uint32_t vuc_client_outstanding(const struct vuc_client *client);
+
+/* Say on the main socket that nothing more comes, and keep receiving. -ENOTCONN. */
+VUC_EXPORT int vuc_client_shutdown(struct vuc_client *client);
+
+/*
+ * From now on, which has to be before anything was sent, a model of the protocol judges every
+ * exchange of the connection: which outcomes the specification allows in the state that those
+ * before have left, and what the reply holds. `strict` names the ambiguities that it reads strictly
+ * ("D1"), NULL behind the last. -EBUSY when it does already; -EINVAL for an unknown name.
+ */
+VUC_EXPORT int vuc_client_judged(struct vuc_client *client, const char *const *strict);
+
+/* Messages go over the sockets that the client does not see: the model judges no more. */
+VUC_EXPORT void vuc_client_unjudged(struct vuc_client *client);
+
+struct vuc_finding {
+	char code[48];		/* "reply.unexpected-success": as a failed case would say */
+	char requirement[24];	/* "DMA-MAP-005" */
+	char text[240];		/* what was allowed and what came */
+	uint16_t id;		/* of the message */
+	uint16_t command;
+};
+
+/* Number of findings so far; fills *out with number `index` if it is one of the first 64. */
+VUC_EXPORT uint32_t vuc_client_finding(const struct vuc_client *client, uint32_t index,
+				       struct vuc_finding *out);
 
 /* ---- target: the process under test ---- */
 

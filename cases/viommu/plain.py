@@ -20,6 +20,7 @@ class Plain:
     it owns; the session's stays open."""
 
     def __init__(self, session):
+        session.unjudged()
         self.ours = socket.socket(fileno=os.dup(session.fileno()))
         self.ours.settimeout(long())
         self.came = b""

@@ -23,7 +23,7 @@ HEADER = re.sub(r"/\*.*?\*/", "", (HERE / "vuc.h").read_text(), flags=re.DOTALL)
 C_NAMES = {
     None: "void", c_int: "int", c_int32: "int32_t", c_int64: "int64_t", c_size_t: "size_t",
     c_uint16: "uint16_t", c_uint32: "uint32_t", c_uint64: "uint64_t", c_void_p: "void *",
-    c_char_p: "char *",
+    c_char_p: "char *", POINTER(c_char_p): "const char *const *",
 }
 
 

@@ -334,10 +334,32 @@ static void a_flood_of_commands_in_flight_are_matched_in_time(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void a_reset_one_is_as_new(void **state)
+{
+	struct envelope *e = *state;
+	struct message twin = { .command = WIRE_DMA_READ, .msg_size = 32 };
+
+	envelope_set_twin(e);
+	envelope_set_max_fds(e, 9);
+	enter_info(e, 1);
+	enter_info(e, 2);
+	assert_clean(e, info_reply(1));
+	assert_blamed(e, info_reply(1), "envelope.unexpected-reply", "HDR-REPLY-001");
+	envelope_reset(e);
+	assert_int_equal(envelope_outstanding(e), 0);
+	assert_int_equal(envelope_violations(e, UINT32_MAX, NULL), 0);
+	assert_clean(e, twin);
+	enter_info(e, 2);
+	assert_int_equal(envelope_outstanding(e), 1);
+	assert_clean(e, info_reply(2));
+	assert_int_equal(envelope_outstanding(e), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(good_replies_pass_in_any_order),
+		TEST(a_reset_one_is_as_new),
 		TEST(an_id_may_repeat_in_flight),
 		TEST(replies_that_match_nothing_are_blamed_by_what_is_nearest),
 		TEST(a_second_reply_does_not_pass_for_another_one),

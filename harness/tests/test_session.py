@@ -14,12 +14,14 @@ from vuc import duration
 from vuc.evidence import EventFd, Fds
 from vuc.failure import BEFORE_LINES, Failure
 from vuc.message import message, unknown
+from vuc.register import READINGS
 from vuc.schema import COMMANDS
 from vuc.session import Connection, capabilities_bytes, capabilities_of
 
 HEADER = struct.Struct("=HHIII")
 REPLY, ERROR = 1, 0x20
 INFO = struct.pack("=IIII", 16, 3, 9, 5)
+INFO_REQUEST = message("DEVICE_GET_INFO").bytes(2)
 CAPABILITIES = b'{"capabilities":{"max_msg_fds":8,"max_dma_maps":100}}\0'
 CLOSE = object()
 NUMBER = {name: row.number for name, row in COMMANDS.items()}
@@ -440,6 +442,78 @@ def test_commands_of_the_server_are_answered_on_the_same_connection(session, scr
     answered = script.seen[-3:-1]
     assert [row[:3] for row in answered] == [(7, 12, 1), (7, 12, 0x21)]
     assert answered[0][3] == struct.pack("=QQ", 0x1000, 2) and answered[1][3] == b""
+
+
+# ---- the model ----
+
+
+@pytest.fixture
+def judged(script):
+    with Connection.adopt(script.ours.detach()) as connection:
+        connection.judged(READINGS)
+        script.thread.start()
+        connection.negotiate()
+        yield connection
+    script.thread.join(5)
+
+
+def found(connection):
+    rows = [(one.code, one.requirement) for one in connection.violations()]
+    return [row for row in rows if row[0].startswith("model.")]
+
+
+def test_model_judges_what_the_case_does_not_look_at(judged):
+    map_one(judged)
+    judged.outcome("DMA_MAP", flags="READ", address=0x1000, size=0x1000)
+    assert found(judged) == [("model.reply.unexpected-success", "DMA-MAP-005")]
+    judged.close()
+    assert judged.violations()[0].text.startswith("dma_map id=3: allowed: error 17 ([0x1000, ")
+
+
+def test_model_knows_a_message_that_goes_out_in_pieces(judged):
+    image = message("DMA_MAP", flags="READ", address=0x1000, size=0x1000).bytes(1)
+    parts = [(1, 0), (15, 0), (17, 0), (len(image), 0)]
+    judged.reply(judged.send_bytes(image, parts=parts))
+    judged.send_bytes(image[:20])
+    judged.send_bytes(image[20:] + INFO_REQUEST[:3])
+    assert judged.receive().header.command == NUMBER["DMA_MAP"]
+    assert found(judged) == [("model.reply.unexpected-success", "DMA-MAP-005")]
+    judged.send_bytes(INFO_REQUEST[3:])
+    assert judged.receive().header.command == NUMBER["DEVICE_GET_INFO"]
+    assert len(found(judged)) == 1
+
+
+def test_model_judges_nothing_of_a_connection_that_it_does_not_see_all_of(judged):
+    judged.unjudged()
+    map_one(judged)
+    map_one(judged)
+    assert found(judged) == []
+
+
+def test_end_that_the_client_begins_leaves_nothing_unanswered(judged, script):
+    script.answers = {NUMBER["DEVICE_RESET"]: [CLOSE]}
+    judged.send("DEVICE_RESET")
+    judged.shutdown_write()
+    judged.expect_close()
+    assert found(judged) == []
+
+
+def test_end_that_the_server_begins_is_found(judged, script):
+    script.answers = {NUMBER["DEVICE_GET_INFO"]: [CLOSE]}
+    with failure("reply.closed"):
+        judged.barrier()
+    assert found(judged) == [("model.reply.closed", "INFO-DEV-001")]
+
+
+def test_readings_of_the_model_are_those_of_the_register(script):
+    with Connection.adopt(script.ours.detach()) as connection:
+        for name in ("D9", "", "d1"):
+            with pytest.raises(OSError, match="Invalid argument"):
+                connection.judged([*READINGS, name])
+        connection.judged()
+        with pytest.raises(OSError, match="busy"):
+            connection.judged()
+    script.theirs.close()
 
 
 def test_a_listing_holds_the_last_exchanges_only(session):

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from .known import IN_MESSAGES
 from .register import LEVELS
 from .verdict import ALWAYS, DEVIATES, FAIL, KNOWN, UNEXPECTED_PASS
 
@@ -141,7 +142,7 @@ def _with_violations(results: Iterable[Mapping], levels: Mapping[str, str]) -> l
 def _key(result: Mapping) -> tuple[str, ...]:
     if result["verdict"] == KNOWN and result["reason"]:
         return (KNOWN, result["reason"])
-    if result["code"].startswith("envelope."):
+    if result["code"].startswith(IN_MESSAGES):
         return (result["verdict"], result["code"], result["blamed"])
     return (result["verdict"], result["code"], subject(result))
 

@@ -2,9 +2,9 @@
 """Known failures: which entry of a profile a case falls under, and which entries are out of date.
 
 An entry names cases by a glob over case ids and the failure code that they must fail with. For
-`envelope.*` codes it excuses violations in the messages of the matching cases, which are judged on
-by themselves; such an entry is in use when it excused one. In a glob `[` and `]` are ordinary, as
-ids of parametrised cases contain them; `*` and `?` are the wild cards.
+`envelope.*` and `model.*` codes it excuses violations in the messages of the matching cases, which
+are judged on by themselves; such an entry is in use when it excused one. In a glob `[` and `]` are
+ordinary, as ids of parametrised cases contain them; `*` and `?` are the wild cards.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import cache
 
 from .profile import Known
 
-ENVELOPE = "envelope."
+IN_MESSAGES = ("envelope.", "model.")  # codes of the envelope checker and of the model
 
 
 @cache
@@ -34,7 +34,7 @@ def entries_for(known: Iterable[Known], case_id: str) -> list[Known]:
     """The entries that expect this case to fail as a whole, whatever the timing."""
     return [
         e for e in known
-        if not e.flaky and not e.code.startswith(ENVELOPE) and matches(e, case_id)
+        if not e.flaky and not e.code.startswith(IN_MESSAGES) and matches(e, case_id)
     ]
 
 
@@ -55,7 +55,7 @@ class Outdated:
 
 
 def outdated(known: Iterable[Known], results: list[dict]) -> list[Outdated]:
-    """Entries that match no case of a complete run, or whose envelope code never came.
+    """Entries that match no case of a complete run, or whose code in messages never came.
 
     `results` are those of report.py. An unexpected pass of one case is that case's own verdict
     and not repeated here.
@@ -65,7 +65,7 @@ def outdated(known: Iterable[Known], results: list[dict]) -> list[Outdated]:
         cases = [result for result in results if matches(entry, result["id"])]
         if not cases:
             found.append(Outdated(entry, "matches no case"))
-        elif entry.code.startswith(ENVELOPE) and not (entry.flaky or _excused(entry, cases)):
+        elif entry.code.startswith(IN_MESSAGES) and not (entry.flaky or _excused(entry, cases)):
             found.append(Outdated(entry, "no message shows it any more"))
     return found
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .register import FEATURES, READING_VALUES, READINGS
+from .register import FEATURES, READING_VALUES, READINGS, STRICT
 
 SCHEMA = 1
 SESSIONS = ("many", "sequential", "one")
@@ -66,7 +66,8 @@ class Profile:
     a slash in its name is looked up from the working directory.
     sessions: "many" at a time, "sequential" (one after the other), "one" (the process ends with
     its connection); None = not known, to be found out.
-    readings: "strict" or "lenient" by name; what is not named is lenient.
+    readings: "strict" or "lenient" by name; what is not named is lenient. Where any is named, a
+    model judges every exchange besides (Connection.judged).
     prefix: the folder under which it is installed; None = it is not.
     """
 
@@ -83,6 +84,11 @@ class Profile:
     variants: tuple[Variant, ...] = ()
     prefix: Path | None = None
     path: Path | None = None
+
+    @property
+    def strict(self) -> list[str]:
+        """The ambiguities that are read strictly."""
+        return [name for name, value in self.readings.items() if value == STRICT]
 
     def varied(self, variant: Variant) -> Profile:
         """This profile with the variant's options and features, and without variants."""

@@ -109,6 +109,7 @@ READINGS: dict[str, str] = {
     # reset and migration: M; DMA logging: L
     "M1": "a reset leads to migration state RUNNING from every state",
     "M2": "a reset keeps mappings and eventfds",
+    "M3": "a stopped device serves what does not make it run",
     "L1": "a report clears what it reports",
     "L2": "a report over what is not mapped succeeds and says that nothing was written there",
     "L3": "a report over a range that is written by messages succeeds",

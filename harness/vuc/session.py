@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import os
 import select
-import socket
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from errno import EEXIST, EPIPE, EPROTO, ETIMEDOUT
@@ -28,7 +27,7 @@ from .exchange import (
 )
 from .failure import BEFORE_LINES, Failure
 from .message import Message, decode, encode, errno_text, message, reply_payload
-from .schema import BY_NUMBER, HEADER, HEADER_SIZE, constants
+from .schema import BY_NUMBER, HEADER, HEADER_SIZE, command_name, constants
 
 MAIN = _abi.ENUMS["vuc_channel"]["VUC_MAIN"]
 TWIN = _abi.ENUMS["vuc_channel"]["VUC_TWIN"]
@@ -99,8 +98,7 @@ class Connection(Owned):
 
     def shutdown_write(self) -> None:
         """Tell the server that nothing more comes, and keep reading."""
-        with socket.socket(fileno=os.dup(self.fileno())) as ours:
-            ours.shutdown(socket.SHUT_WR)
+        _abi.call("client_shutdown", self._client)
 
     def unread(self) -> int:
         """Bytes that were sent and that the server has not read yet (in units of the kernel)."""
@@ -119,18 +117,37 @@ class Connection(Owned):
         return [_trace_line(*row) for row in self._trace]
 
     def violations(self) -> list[SimpleNamespace]:
-        """What the envelope checker found wrong: code, requirement, text of each."""
+        """What the envelope checker and the model found wrong: code, requirement, text of each.
+        The codes of the model begin with "model."."""
         if self.closed:
             return self._seen
-        count = _abi.lib.vuc_client_violation(self._client, (1 << 32) - 1, None)
-        rows = [_abi.types["vuc_violation"]() for _ in range(min(count, KEPT_VIOLATIONS))]
+        found = self._rows("vuc_violation", _abi.lib.vuc_client_violation)
+        for row in self._rows("vuc_finding", _abi.lib.vuc_client_finding):
+            row.code = f"model.{row.code}"
+            row.text = f"{command_name(row.command)} id={row.id}: {row.text}"
+            found.append(row)
+        return found
+
+    def _rows(self, kind: str, ask: Callable[..., int]) -> list[SimpleNamespace]:
+        count = ask(self._client, (1 << 32) - 1, None)
+        rows = [_abi.types[kind]() for _ in range(min(count, KEPT_VIOLATIONS))]
         for index, row in enumerate(rows):
-            _abi.lib.vuc_client_violation(self._client, index, ctypes.byref(row))
+            ask(self._client, index, ctypes.byref(row))
         return [
-            SimpleNamespace(**{name: getattr(row, name).decode(errors="replace")
-                               for name, _ in row._fields_})
+            SimpleNamespace(**{name: _text(getattr(row, name)) for name, _ in row._fields_})
             for row in rows if row.code
         ]
+
+    def judged(self, strict: Iterable[str] = ()) -> None:
+        """From now on, before anything is sent, a model judges every exchange; it reads the
+        ambiguities that are named strictly (register.READINGS). violations() has its findings."""
+        names = [name.encode() for name in strict]
+        _abi.call("client_judged", self._client, (ctypes.c_char_p * (len(names) + 1))(*names))
+
+    def unjudged(self) -> None:
+        """What follows goes around this connection: the model judges no more."""
+        if not self.closed:
+            _abi.lib.vuc_client_unjudged(self._client)
 
     def outstanding(self) -> int:
         """The number of commands that still have to be answered."""
@@ -463,6 +480,10 @@ def _message_of(what: Message | str, fields: Mapping[str, Any]) -> Message:
     if isinstance(what, str):
         return message(what, **fields)
     return what.replace(**fields) if fields else what
+
+
+def _text(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _trace_line(direction: str, message_id: int, one: Any) -> str:

@@ -247,6 +247,8 @@ class Target:
             raise Failure("server.unreachable", f"connect: {error.strerror}",
                           came=self.state.text()) from error
         self._connected = True
+        if self.profile.readings:
+            connection.judged(self.profile.strict)
         return connection
 
     def _used_up(self) -> bool:

@@ -102,7 +102,7 @@ class Judge:
         return Verdict(FAIL, UNEXPECTED_PASS, requirement, level, text)
 
     def violation(self, case_id: str, code: str, requirement: str) -> str:
-        """Verdict word over one violation that the envelope checker saw."""
+        """Verdict word over one violation that the envelope checker or the model saw."""
         if entry_for_code(self.known, case_id, code):
             return KNOWN
         # A violation that blames no requirement of the register is judged as a MUST.

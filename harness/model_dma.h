@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * model_dma.h - the mappings of a connection as the model knows them. Part of model_rule.h.
+ *
+ * Mappings are kept in a treap by address; they never overlap. Ranges that may or may not be mapped
+ * (a map or unmap whose outcome was not seen) are a short list beside it: what touches one of them
+ * is not judged. When the list or the number of mappings hits its bound, nothing is.
+ */
+#ifndef MODEL_DMA_H
+#define MODEL_DMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MODEL_DMA_MAPS (1u << 19)
+#define MODEL_DMA_DOUBTS 64
+#define MODEL_DMA_FILES 64	/* mappings, behind which there may be no room for a file */
+
+struct model_dma_node {
+	uint64_t address;
+	uint64_t last;		/* last byte: a mapping may end at 2^64 */
+	uint32_t left;		/* indexes; 0 = none */
+	uint32_t right;
+	uint32_t rank;			/* 0: not in the tree */
+	uint32_t flags;
+};
+
+struct model_dma_range {
+	uint64_t address;
+	uint64_t last;
+};
+
+struct model_dma {
+	struct model_dma_node *node;	/* number 0 is not used */
+	uint32_t used;
+	uint32_t room;
+	uint32_t free;			/* a list through `left` */
+	uint32_t root;
+	uint32_t count;			/* mappings that are alive for sure */
+	uint32_t ndoubts;
+	bool lost;			/* any range may be mapped or not */
+	bool accepts;			/* a map has succeeded: the device does DMA */
+	bool empties;			/* ranges of size 0 may be mapped */
+	struct model_dma_range doubt[MODEL_DMA_DOUBTS];
+};
+
+#endif
