@@ -21,7 +21,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory $(if $(MAKELEVEL:0=),,-j$(C
 
 FLOWS := reference-server harness
 INSTALLED := $(B)/install/share/vfio-user/50-vuc-server.json
-SRC = $(filter-out %/main.c,$(wildcard $(1)/*.c))
+SRC = $(filter-out $(1)/main%.c,$(wildcard $(1)/*.c)) $(if $(filter harness,$(1)),$(REGISTER))
+REGISTER := $(B)/register.c
 TESTS := $(wildcard $(FLOWS:%=%/tests/test_*.c))
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
@@ -47,13 +48,14 @@ say = @$(if $(Q),mkdir -p $(@D) && printf '  %-4s %s\n' $(1) $(2),mkdir -p $(@D)
 objects = $(patsubst %.c,$(B)/obj/$(1)/%.o,$(2))
 flow = $(firstword $(subst /, ,$(1)))
 
-all: $(B)/vuc-server $(B)/libvuc.so $(INSTALLED) ## the reference server and the library (default)
+all: $(B)/vuc-server $(B)/libvuc.so $(B)/vuc $(INSTALLED) ## server, library, command (default)
 	@echo "Built $(filter-out $(INSTALLED),$^). Next: make conformance, make test, make help."
 
 define variant_rule
 $(B)/obj/$(1)/%.o: %.c $(B)/flags
 	$$(call say,CC,$$<)
-	$$(Q)$$(CC) $$(BASE) $$(FLAGS_$(1)) $$(INC_$$(call flow,$$<)) -MMD -MP -c $$< -o $$@
+	$$(Q)$$(CC) $$(BASE) $$(FLAGS_$(1)) $$(or $$(INC_$$(call flow,$$<)),-Iharness) -MMD -MP \
+		-c $$< -o $$@
 endef
 $(foreach v,$(VARIANTS),$(eval $(call variant_rule,$(v))))
 
@@ -85,6 +87,15 @@ $(INSTALLED): $(B)/vuc-server
 $(B)/libvuc.so: $(call objects,pic,$(call SRC,harness))
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BASE) $(FLAGS_pic) $(LDFLAGS) -shared -Wl,-z,defs $^ $(LIBS_harness) -o $@
+
+$(B)/vuc: $(call objects,plain,$(call SRC,harness) $(wildcard harness/main*.c))
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BASE) $(LDFLAGS) $^ $(LIBS_harness) -o $@
+
+# The register of requirements as a table of C.
+$(REGISTER): cases/requirements.toml ci/register_table.py | setup
+	@mkdir -p $(@D)
+	$(Q)$$(cat build/python) ci/register_table.py $< >$@
 
 define unit_rule
 $(B)/tests$(3)/$(1)/%: $(B)/obj/$(2)/$(1)/tests/%.o $(call objects,$(2),$(call SRC,$(1)))

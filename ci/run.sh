@@ -143,6 +143,27 @@ part_threads() { # 60
 	conformance reference-tsan CASES="$(echo cases/viommu cases/test_device_dma*.py)"
 }
 
+# Programs run on the server that none of them may blame, and those that have proved something on
+# the one with the fault that they name.
+shows() { # FILE
+	local status=0
+	build/vuc run --strict all --brief "$1" -- build/vuc-server-faulty \
+		"--fault=$(sed -n 's/^# fault: //p' "$1")" --socket-path={socket} || status=$?
+	[ "$status" = 1 ] || [ "$status" = 3 ]
+}
+
+part_programs() { # 60
+	local file
+	make all build/vuc-server-{asan,faulty}
+	check programs build/vuc run --strict all corpus/*/*.prog -- build/vuc-server \
+		--socket-path={socket}
+	check programs-asan "${fixed[@]}" build/vuc run --strict all corpus/*/*.prog -- \
+		build/vuc-server-asan --socket-path={socket}
+	for file in corpus/regress/*.prog; do
+		check "$(basename "$file" .prog)" shows "$file"
+	done
+}
+
 # Each case is seen to fail: by a fault in the server, or by a server that does nothing. Most of
 # the time something waits, hence more processes than cores.
 part_faults() { # 180

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * exec_reply.c - what the server asks and what it is told; see exec_state.h.
+ *
+ * A right answer to DMA_READ has the bytes of the file that was mapped there, and one to DMA_WRITE
+ * comes after they were written to it. A mapping without a descriptor is memory of this side that
+ * nobody else sees: it reads as a pattern of its address and takes what is written.
+ */
+#include "exec_state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pack.h"
+#include "wire.h"
+
+void exec_mapped(struct exec_connection *connection, const struct exec_asked *asked)
+{
+	if (asked->command == WIRE_DMA_MAP) {
+		if (!connection->map)
+			connection->map = calloc(EXEC_MAPS, sizeof(*connection->map));
+		if (!connection->map || connection->nmaps == EXEC_MAPS)
+			connection->unmapped = true;
+		else
+			connection->map[connection->nmaps++] = asked->map;
+	}
+	if (asked->command != WIRE_DMA_UNMAP)
+		return;
+	for (uint32_t i = 0; i < connection->nmaps; i++) {
+		struct exec_map *map = &connection->map[i];
+
+		if (map->address == asked->map.address && map->size == asked->map.size) {
+			*map = connection->map[--connection->nmaps];
+			return;
+		}
+	}
+}
+
+/* The mapping that `address` is in, or NULL. */
+static const struct exec_map *exec_map_at(const struct exec_connection *c, uint64_t address)
+{
+	for (uint32_t i = 0; i < c->nmaps; i++)
+		if (address >= c->map[i].address && address - c->map[i].address < c->map[i].size)
+			return &c->map[i];
+	return NULL;
+}
+
+/* Move bytes of one mapping: to `in`, or from `from`. 0, or what keeps them from being moved. */
+static int exec_move_one(const struct exec_map *map, const struct wire_dma_access *part,
+			 uint8_t *in, const uint8_t *from)
+{
+	uint64_t offset = map->offset + (part->address - map->address);
+
+	if (!map->file && in)
+		for (uint64_t i = 0; i < part->count; i++)
+			in[i] = arena_pattern(0, part->address + i);
+	if (!map->file)
+		return 0;
+	return in ? arena_read(map->file, offset, in, (uint32_t)part->count) :
+		    arena_write(map->file, offset, from, (uint32_t)part->count);
+}
+
+/* Move what a request asks for. 0, or a positive errno for the server. */
+static uint32_t exec_move(const struct exec_connection *c, struct wire_dma_access access,
+			  uint8_t *in, const uint8_t *from)
+{
+	while (access.count) {
+		const struct exec_map *map = exec_map_at(c, access.address);
+		struct wire_dma_access part = access;
+		uint64_t left;
+
+		if (!map)
+			return c->unmapped ? ENOMEM : EFAULT;
+		left = map->size - (access.address - map->address);
+		if (part.count > left)
+			part.count = left;
+		if (exec_move_one(map, &part, in, from))
+			return EFAULT;
+		in = in ? in + part.count : NULL;
+		from = from ? from + part.count : NULL;
+		access.address += part.count;
+		access.count -= part.count;
+	}
+	return 0;
+}
+
+void exec_request(struct exec *exec, uint32_t index, struct message *message)
+{
+	struct exec_connection *c = &exec->connection[index];
+
+	if (c->nrequests == EXEC_REQUESTS) {
+		c->flooded = true;
+		message_free(message);
+		return;
+	}
+	c->nrequests++;
+	message_push(&c->requests, message);
+}
+
+/* The access that a request asks for; false when it is no such request, or too large to answer. */
+static bool exec_access(const struct message *request, struct wire_dma_access *out)
+{
+	size_t have = request->msg_size - sizeof(struct wire_header);
+
+	if (have < sizeof(*out) ||
+	    (request->command != WIRE_DMA_READ && request->command != WIRE_DMA_WRITE))
+		return false;
+	memcpy(out, request->body, sizeof(*out));
+	if (request->command == WIRE_DMA_WRITE)
+		return out->count <= have - sizeof(*out);
+	return out->count <= PROGRAM_FILLED;
+}
+
+/* An answer to `request`, as `step` wants it, in exec->bytes: its size, or -errno. */
+static int exec_build(struct exec *exec, const struct program_step *step,
+		      const struct message *request)
+{
+	uint8_t asked[sizeof(struct wire_header) + sizeof(struct wire_dma_access)];
+	const struct wire_header header = {
+		.id = request->id,
+		.command = request->command,
+		.msg_size = request->msg_size,
+		.flags = request->flags,
+		.error = request->error,
+	};
+	struct pack_context context;
+	size_t room = sizeof(asked) - sizeof(header);
+	size_t have = request->msg_size - sizeof(header);
+
+	if (have > room)
+		have = room;
+	memcpy(asked, &header, sizeof(header));
+	memcpy(asked + sizeof(header), request->body, have);
+	exec_pack_context(exec, step->connection, &context);
+	context.request = asked;
+	context.request_size = sizeof(header) + have;
+	return pack_message(exec->program, step, &context, exec->bytes, EXEC_BYTES);
+}
+
+/* Does what a request asks for, in an answer that is a success; else makes it an error. */
+static size_t exec_serve_access(struct exec *exec, const struct program_step *step,
+				const struct message *request, size_t size)
+{
+	const struct exec_connection *c = &exec->connection[step->connection];
+	bool given = step->set || step->data.size;
+	size_t fixed = sizeof(struct wire_header) + sizeof(struct wire_dma_access);
+	struct wire_dma_access access;
+	struct wire_header header;
+	uint32_t error = EINVAL;
+
+	memcpy(&header, exec->bytes, sizeof(header));
+	if (header.flags & WIRE_ERROR)
+		return size;
+	if (exec_access(request, &access)) {
+		if (request->command == WIRE_DMA_READ && size >= fixed &&
+		    access.count > size - fixed)
+			access.count = size - fixed;
+		if (request->command == WIRE_DMA_WRITE)
+			error = exec_move(c, access, NULL, request->body + sizeof(access));
+		else
+			error = step->data.size || size < fixed ? 0 :
+				exec_move(c, access, exec->bytes + fixed, NULL);
+	}
+	if (!error || given)
+		return size;
+	header.flags |= WIRE_ERROR;
+	header.error = error;
+	header.msg_size = sizeof(header);
+	memcpy(exec->bytes, &header, sizeof(header));
+	return sizeof(header);
+}
+
+/* Answers the request that has waited longest. */
+static int exec_reply_once(struct exec *exec, const struct program_step *step)
+{
+	struct exec_connection *c = &exec->connection[step->connection];
+	struct message *request = c->requests.first;
+	uint32_t channel = step->properties & PROGRAM_TWIN && c->twin ? CLIENT_TWIN :
+		request->channel;
+	int size = exec_build(exec, step, request);
+
+	message_unlink(&c->requests, NULL, request);
+	c->nrequests--;
+	for (uint32_t i = 0; size > 0 && i < step->repeat && !c->ended && !exec->error; i++) {
+		size = (int)exec_serve_access(exec, step, request, (size_t)size);
+		exec_deliver(exec, step, channel, (size_t)size);
+	}
+	message_free(request);
+	return size < 0 && size != -EINVAL ? size : exec->error;
+}
+
+void exec_answer(struct exec *exec, uint32_t index)
+{
+	const struct program_step step = {
+		.op = PROGRAM_REPLY,
+		.connection = (uint8_t)index,
+		.repeat = 1,
+	};
+	int error = exec_reply_once(exec, &step);
+
+	if (error)
+		exec->error = error;
+}
+
+int exec_reply(struct exec *exec, const struct program_step *step)
+{
+	struct exec_connection *c = &exec->connection[step->connection];
+	int wait_ms = c->slot ? exec->options.long_ms : exec->options.short_ms;
+	int error;
+
+	while (!c->nrequests && exec_receive(exec, step->connection, wait_ms))
+		;
+	if (!c->nrequests || c->ended) {
+		if (exec->verdict)
+			verdict_note(exec->verdict, exec->step, "nothing to answer on c%u",
+				     step->connection);
+		return 0;
+	}
+	error = exec_reply_once(exec, step);
+	exec_drain(exec, step->connection);
+	return error;
+}

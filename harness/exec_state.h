@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * exec_state.h - what the parts of exec share: a run, its connections, and what each is asked.
+ *
+ * exec.c goes through the steps; exec_connection.c takes in what comes; exec_judge.c says what is
+ * wrong with it; exec_send.c sends; exec_reply.c answers the server; exec_file.c is about
+ * descriptors.
+ */
+#ifndef EXEC_STATE_H
+#define EXEC_STATE_H
+
+#include <signal.h>
+
+#include "arena.h"
+#include "envelope.h"
+#include "exec.h"
+#include "pack.h"
+
+#define EXEC_BATCH 256u			/* messages of a repeated step that go out at once */
+#define EXEC_BATCH_BYTES (256u << 10)
+#define EXEC_MAPS 4096u			/* mappings whose bytes are known */
+#define EXEC_BYTES (PACK_MESSAGE + EXEC_BATCH_BYTES)
+#define EXEC_REGIONS 16u		/* whose sizes are known */
+#define EXEC_REQUESTS 256u		/* of the server that wait for an answer */
+
+/* A mapping: where the bytes of [address, address + size) are. */
+struct exec_map {
+	uint64_t address;
+	uint64_t size;
+	uint64_t offset;
+	struct arena_fd *file;		/* NULL: it came without one */
+};
+
+/* A command that was sent and not answered yet. */
+struct exec_asked {
+	uint16_t id;
+	uint16_t command;
+	uint16_t step;
+	uint8_t channel;
+	bool must;			/* it has to be answered */
+	bool done;
+	struct exec_map map;		/* what DMA_MAP and DMA_UNMAP are about */
+};
+
+/* The step that has used an id last, in the run with that number. */
+struct exec_origin {
+	uint32_t run;
+	uint32_t step;
+};
+
+struct exec_connection {
+	bool open;
+	bool ended;			/* nothing more will come */
+	bool broke;			/* what we sent is no sequence of messages any more */
+	bool twin;
+	bool second;			/* beside another one: need not be served (CONN-SOCK-004) */
+	bool served;			/* something has come */
+	bool hung;
+	bool slot;			/* the device was told to do something */
+	uint16_t next_id;
+	struct model *model;
+	struct envelope *envelope;
+	uint32_t model_taken;		/* findings that were taken over */
+	uint32_t envelope_taken;
+	struct exec_asked *asked;	/* what is in front of `head` is done */
+	size_t head;
+	size_t count;
+	size_t room;
+	size_t must;			/* of them, to be answered and not yet done */
+	size_t mine;			/* of those, sent by the step that runs */
+	struct message_queue requests;
+	uint32_t nrequests;
+	struct exec_map *map;		/* room for EXEC_MAPS */
+	uint32_t nmaps;
+	bool unmapped;			/* there were more than that */
+	bool flooded;			/* there were more requests than are kept */
+	uint64_t region_size[EXEC_REGIONS];
+	uint32_t max_fds;		/* what was announced to the server */
+	struct exec_origin *origin;	/* by id; kept over all runs */
+};
+
+/* What a handle stands for: nothing, a descriptor, or the socket of a connection. */
+struct exec_handle {
+	struct arena_fd *file;
+	bool self;
+	uint8_t connection;
+};
+
+#define EXEC_FDS (PROGRAM_FDS * UINT8_MAX)	/* the most that a message of a program can have */
+
+/* The descriptors of a message. */
+struct exec_passed {
+	struct arena_fd *first;		/* behind the first of them; NULL for a socket of ours */
+	int32_t fd[EXEC_FDS];
+	struct model_fd known[EXEC_FDS];
+};
+
+struct exec {
+	struct exec_link link;
+	struct exec_options options;
+	struct verdict *verdict;
+	struct arena *arena;
+	const struct program *program;
+	uint32_t run;			/* number of the run, never 0 */
+	uint32_t step;			/* that runs */
+	volatile sig_atomic_t interrupted;
+	int error;			/* this side failed */
+	bool hung;
+	uint32_t stuck;			/* step at which the server left, or did not answer */
+	bool held;			/* a slot of the test device may hold things up */
+	struct exec_handle handle[PROGRAM_HANDLES];
+	struct exec_connection connection[PROGRAM_CONNECTIONS];
+	uint8_t *bytes;			/* EXEC_BYTES */
+	struct exec_passed passed;	/* with the message that is on its way */
+	uint64_t sent;
+	uint64_t received;
+	uint32_t findings;
+	struct exec_finding kept[EXEC_FINDINGS];
+};
+
+/* ---- exec_connection.c ---- */
+
+/* Makes connection `index`, which is closed; 0; what the link says; -ENOMEM. */
+int exec_open(struct exec *exec, uint32_t index);
+
+/* Closes it, and forgets what belongs to it. One that is closed is fine. */
+void exec_shut(struct exec *exec, uint32_t index);
+
+/* Takes in one message, waiting that long. 1, or 0 when none came or the connection has ended. */
+int exec_receive(struct exec *exec, uint32_t index, int timeout_ms);
+
+/* Takes in what comes until nothing does for a while. */
+void exec_lull(struct exec *exec, uint32_t index);
+
+/* Takes in whatever has come. */
+void exec_drain(struct exec *exec, uint32_t index);
+
+/*
+ * Waits until *count is 0: for replies, answering what the server asks in between. Gives up when
+ * the connection has ended, or the server waits for an answer that a later step gives.
+ */
+void exec_await(struct exec *exec, uint32_t index, const size_t *count);
+
+/* Answers what no later step answers. */
+void exec_serve(struct exec *exec, uint32_t index);
+
+/* Waits until the server closes the connection, or it can be said that it does not. */
+void exec_await_end(struct exec *exec, uint32_t index);
+
+/* A VERSION with that body goes out. */
+void exec_announced(struct exec_connection *connection, const uint8_t *body, size_t size);
+
+/* Enters a command that was sent; false without memory. */
+bool exec_ask(struct exec *exec, uint32_t index, const struct exec_asked *asked);
+
+/* ---- exec_judge.c ---- */
+
+/* A finding of our own, or one that was taken over; requirement "" for none. */
+void exec_blame(struct exec *exec, uint32_t index, const struct model_finding *finding,
+		uint32_t step);
+void exec_blame_text(struct exec *exec, uint32_t index, const char *code, const char *text);
+
+/* Takes over what the model has found since the last time. */
+void exec_take(struct exec *exec, uint32_t index);
+
+/* What the envelope checker says of a message that came, which belongs to `step`. */
+void exec_check_envelope(struct exec *exec, uint32_t index, const struct message *message,
+			 uint32_t step);
+
+/* Is a reply what its step expects? */
+void exec_expect(struct exec *exec, uint32_t index, const struct exec_asked *asked,
+		 const struct message *message);
+
+/* Commands that expected the end of the connection have what they want; others do not. */
+void exec_expect_end(struct exec *exec, uint32_t index);
+
+/* The step that has sent the command with that id, in the run; the one that runs, if none has. */
+uint32_t exec_step_of(const struct exec *exec, uint32_t index, uint16_t id);
+
+/* ---- exec_send.c ---- */
+
+/* SEND, RAW, SLOT and POKE: sends, and waits for what the step waits for. 0 or -errno of ours. */
+int exec_send(struct exec *exec, const struct program_step *step);
+
+/* Sends the first `size` of exec->bytes, a message of `step`, and tells who judges. */
+void exec_deliver(struct exec *exec, const struct program_step *step, uint32_t channel,
+		  size_t size);
+
+/* What the next message of a connection takes from it. */
+void exec_pack_context(const struct exec *exec, uint32_t index, struct pack_context *out);
+
+/* ---- exec_reply.c ---- */
+
+/* A command of the server came; it is the connection's from now on. */
+void exec_request(struct exec *exec, uint32_t index, struct message *message);
+
+/* Answers the one that has waited longest, rightly. */
+void exec_answer(struct exec *exec, uint32_t index);
+
+/* REPLY: as the step says. */
+int exec_reply(struct exec *exec, const struct program_step *step);
+
+/* A command about a mapping has succeeded. */
+void exec_mapped(struct exec_connection *connection, const struct exec_asked *asked);
+
+/* ---- exec_file.c ---- */
+
+/* OPEN, CLOSE, TRUNCATE, PUNCH, FILL, CHECK. 0; -errno of ours. */
+int exec_file(struct exec *exec, const struct program_step *step);
+
+/* The descriptors of a step, those of them that are there; their number. */
+size_t exec_fds(const struct exec *exec, const struct program_step *step, struct exec_passed *out);
+
+#endif
