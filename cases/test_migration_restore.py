@@ -8,8 +8,10 @@ ERROR; of all others, that they are noticed or not, and that the state tells whi
 
 import pytest
 
+from dma import Guest
 from exchanges import flat_memory
 from interrupts import expect_signals
+from mapping import BASE, SIZE
 from migrating import (
     GARBAGE, REGISTERS, STOPPED, config_header, each_size, each_state, put_register, register,
 )
@@ -168,6 +170,20 @@ def test_other_process_has_the_same_register(migration, destination, device, nam
     assert register(destination.session, name) != value
     destination.restore(migration.saved())
     assert register(destination.session, name) == value
+
+
+@covers("VIO-STOP-001", "MIG-WRITE-007")
+@needs("process", "dma_maps", "provoke_dma")
+def test_operation_that_has_moved_its_bytes_ends_in_the_other_process(migration, destination, fds):
+    guest, other = Guest(migration.session), Guest(destination.session)
+    guest.map(memory=fds.memory(SIZE))
+    guest.start("FILL", BASE, SIZE, hold="RETIRED")
+    guest.held()
+    migration.enter("STOP_COPY")
+    destination.restore(migration.save())
+    assert other.slot().moved() == SIZE, "it has moved another number of bytes than was saved"
+    other.slot().step("end")
+    assert other.wait() == "DONE"
 
 
 @covers("MIG-WRITE-007")

@@ -5,9 +5,9 @@ import pytest
 
 from pci import (
     BAR, BARS, COMMAND, DWORD, EXPRESS, EXTENDED, EXTENDED_LIST, MASTER, MSI, MSIX, PCIX, PM,
-    STANDARD, Window, by_width, capabilities, capability, check_disjoint, check_header_of,
-    check_places, extended, extended_length, extended_pointers, image, kept, length, number, ones,
-    pointers, put,
+    STANDARD, VENDOR_EXTENDED, Window, by_width, capabilities, capability, check_disjoint,
+    check_header_of, check_places, extended, extended_length, extended_pointers, image, kept,
+    length, number, ones, pointers, put,
 )
 from regions import CONFIG, read
 from vuc import covers, needs
@@ -84,6 +84,16 @@ def test_extended_capabilities_do_not_overlap(session):
     ]
     assert all(size >= DWORD for _, _, size in found)
     check_disjoint(found, EXTENDED)
+
+
+@covers("PCI-EXT-006")
+@needs("pci_config", "extended_config")
+def test_vendor_specific_extended_capability_is_of_the_first_version(session):
+    found = [(header, at) for header, at in extended(session) if header & 0xFFFF == VENDOR_EXTENDED]
+    if not found:
+        pytest.skip("needs: a vendor-specific extended capability")
+    for header, at in found:
+        assert header >> 16 & 0xF == 1, f"the one at {at:#x} is of version {header >> 16 & 0xF}"
 
 
 @covers("PCI-EXT-004")
