@@ -173,9 +173,10 @@ static int arena_reset(struct arena_fd *fd)
 	return 0;
 }
 
+/* Files without seals, and counters, can be of any size again. */
 static bool arena_same(const struct arena_want *a, const struct arena_want *b)
 {
-	return a->kind == b->kind && a->size == b->size && a->seals == b->seals &&
+	return a->kind == b->kind && (a->size == b->size || !a->seals) && a->seals == b->seals &&
 	       a->read_only == b->read_only;
 }
 
@@ -192,6 +193,7 @@ static struct arena_fd *arena_again(struct arena *arena, const struct arena_want
 		return NULL;
 	*at = fd->next;
 	arena->nidle--;
+	fd->want = *want;
 	if (!arena_reset(fd))
 		return fd;
 	arena_destroy(fd);
@@ -266,7 +268,8 @@ void arena_describe(const struct arena_fd *fd, struct model_fd *out)
 	if (fd->want.kind != PROGRAM_MEMFD)
 		return;
 	out->kind = MODEL_FD_MEMORY;
-	out->writable = !fd->want.read_only && !(fd->want.seals & F_SEAL_WRITE);
+	out->writable = !fd->want.read_only &&
+			!(fd->want.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
 	out->shrinks = !(fd->want.seals & F_SEAL_SHRINK);
 	out->size = fd->size;
 }

@@ -40,6 +40,7 @@ void exec_free(struct exec *exec)
 		free(c->map);
 		free(c->origin);
 		envelope_free(c->envelope);
+		model_free(c->model);
 	}
 	arena_free(exec->arena);
 	free(exec->bytes);
@@ -62,7 +63,7 @@ static void exec_begin(struct exec *exec, const struct program *program)
 	exec->run++;
 	exec->step = 0;
 	exec->error = 0;
-	exec->hung = exec->held = false;
+	exec->hung = exec->held = exec->talked = false;
 	exec->stuck = UINT32_MAX;
 	exec->sent = exec->received = 0;
 	exec->findings = 0;

@@ -42,7 +42,8 @@ struct exec_link {
 };
 
 struct exec_options {
-	struct model_options model;
+	struct model_options model;	/* `fresh`: each run begins with devices as they start */
+	bool shared;		/* connections may reach one device, and change it for each other */
 	/*
 	 * When to give up a reply that has to come, and how long to look for one that need not; 0
 	 * for a link that knows at once that nothing will come.

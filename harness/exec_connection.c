@@ -11,6 +11,36 @@
 
 #define EXEC_ORIGINS (UINT16_MAX + 1u)
 
+/* What is known of a device from other connections, and what no model can know from then on. */
+static void exec_teach(struct exec *exec, struct exec_connection *c)
+{
+	for (uint32_t i = 0; i < PROGRAM_CONNECTIONS; i++) {
+		struct exec_connection *other = &exec->connection[i];
+
+		if (other == c || !other->open)
+			continue;
+		model_learn(c->model, other->model);
+		if (!exec->options.shared)
+			continue;
+		model_share(c->model);
+		model_share(other->model);
+	}
+}
+
+static bool exec_prepare_model(struct exec *exec, struct exec_connection *c)
+{
+	struct model_options options = exec->options.model;
+
+	options.fresh = options.fresh && !exec->talked;
+	exec->talked = true;
+	if (c->model)
+		model_renew(c->model, &options);
+	else if (model_new(&options, &c->model))
+		return false;
+	exec_teach(exec, c);
+	return true;
+}
+
 static bool exec_prepare(struct exec *exec, struct exec_connection *c)
 {
 	if (!c->origin)
@@ -19,7 +49,7 @@ static bool exec_prepare(struct exec *exec, struct exec_connection *c)
 		envelope_reset(c->envelope);
 	else
 		c->envelope = envelope_new();
-	return c->origin && c->envelope && !model_new(&exec->options.model, &c->model);
+	return c->origin && c->envelope && exec_prepare_model(exec, c);
 }
 
 int exec_open(struct exec *exec, uint32_t index)
@@ -48,13 +78,13 @@ void exec_shut(struct exec *exec, uint32_t index)
 		.map = c->map,
 		.origin = c->origin,
 		.envelope = c->envelope,
+		.model = c->model,
 	};
 
 	if (!c->open)
 		return;
 	exec->link.ops->disconnect(exec->link.state, index);
 	message_free_all(&c->requests);
-	model_free(c->model);
 	*c = kept;
 }
 

@@ -106,6 +106,7 @@ struct exec {
 	volatile sig_atomic_t interrupted;
 	int error;			/* this side failed */
 	bool hung;
+	bool talked;			/* a connection has been made in this run */
 	uint32_t stuck;			/* step at which the server left, or did not answer */
 	bool held;			/* a slot of the test device may hold things up */
 	struct exec_handle handle[PROGRAM_HANDLES];

@@ -237,6 +237,7 @@ static int main_broken(struct verdict *verdict, const char *what, int error)
 static int64_t main_exec(const struct main_server *server, struct main_watch *watch,
 			 const struct program *program, struct verdict *verdict)
 {
+	struct exec_options options = server->options;
 	struct exec_sockets *sockets;
 	struct exec *exec;
 	int64_t result = exec_sockets_new(watch->socket, server->options.long_ms,
@@ -245,8 +246,10 @@ static int64_t main_exec(const struct main_server *server, struct main_watch *wa
 
 	if (result)
 		return result;
+	options.model.fresh = server->argv != NULL;
+	options.shared = true;
 	link = exec_sockets_link(sockets);
-	result = exec_new(&link, &server->options, &exec);
+	result = exec_new(&link, &options, &exec);
 	if (!result) {
 		exec_tell(exec, verdict);
 		main_server_exec = exec;

@@ -33,15 +33,20 @@ const char *const *model_readings(void)
 	return model_names;
 }
 
+static void model_begin(struct model *model, const struct model_options *options)
+{
+	model->strict = options->strict;
+	if (options->fresh)
+		model_feature_start(model);
+}
+
 int model_new(const struct model_options *options, struct model **out)
 {
 	struct model *model = calloc(1, sizeof(*model));
 
 	if (!model)
 		return -ENOMEM;
-	model->strict = options->strict;
-	if (options->fresh)
-		model_feature_start(model);
+	model_begin(model, options);
 	*out = model;
 	return 0;
 }
@@ -72,6 +77,27 @@ const struct model_asked *model_waiting(const struct model *model, uint32_t inde
 	return index < model->count ? model_at(model, index) : NULL;
 }
 
+/* Memory for a body of that size: most often that of one before. NULL without memory. */
+static uint8_t *model_take_body(struct model *model, size_t size)
+{
+	uint8_t *body = model->spare;
+
+	if (size > MODEL_SPARE)
+		return malloc(size);
+	if (!body)
+		return malloc(MODEL_SPARE);
+	model->spare = NULL;
+	return body;
+}
+
+static void model_give_body(struct model *model, struct model_asked *asked)
+{
+	if (!model->spare && asked->kept <= MODEL_SPARE)
+		model->spare = asked->more;
+	else
+		free(asked->more);
+}
+
 static void model_clear(struct model *model, struct model_asked *asked)
 {
 	if (asked->answered)
@@ -79,7 +105,7 @@ static void model_clear(struct model *model, struct model_asked *asked)
 	if (asked->reply)
 		model->stored -= sizeof(*asked->reply) + asked->reply->message.size;
 	free(asked->reply);
-	free(asked->more);
+	model_give_body(model, asked);
 }
 
 /* Forget the oldest command. */
@@ -113,8 +139,27 @@ void model_free(struct model *model)
 		return;
 	model_forget(model);
 	free(model->asked);
+	free(model->spare);
 	free(model->kept);
 	free(model);
+}
+
+void model_renew(struct model *model, const struct model_options *options)
+{
+	struct model_asked *asked = model->asked;
+	struct model_finding *kept = model->kept;
+	uint32_t room = model->room, kept_room = model->kept_room;
+	uint8_t *spare;
+
+	model_forget(model);
+	spare = model->spare;
+	memset(model, 0, sizeof(*model));
+	model->asked = asked;
+	model->room = room;
+	model->kept = kept;
+	model->kept_room = kept_room;
+	model->spare = spare;
+	model_begin(model, options);
 }
 
 void model_broke(struct model *model)
@@ -179,7 +224,8 @@ static int model_grow(struct model *model)
 }
 
 /* Keep as much of the body as the rule looks at. */
-static int model_keep(struct model_asked *asked, const struct model_message *message)
+static int model_keep(struct model *model, struct model_asked *asked,
+		      const struct model_message *message)
 {
 	const struct model_rule *rule = model_rule(message->header->command);
 	size_t wanted = rule && rule->keep > MODEL_INLINE ? rule->keep : MODEL_INLINE;
@@ -188,7 +234,7 @@ static int model_keep(struct model_asked *asked, const struct model_message *mes
 	asked->kept = (uint32_t)kept;
 	asked->more = NULL;
 	if (kept > MODEL_INLINE) {
-		asked->more = malloc(kept);
+		asked->more = model_take_body(model, kept);
 		if (!asked->more)
 			return -ENOMEM;
 	}
@@ -217,7 +263,7 @@ static int model_push(struct model *model, const struct model_message *message)
 		asked->kinds |= 1u << message->fds[i].kind;
 	asked->answered = false;
 	asked->reply = NULL;
-	error = model_keep(asked, message);
+	error = model_keep(model, asked, message);
 	if (!error)
 		model->count++;
 	return error;

@@ -91,6 +91,9 @@ struct model;
 int model_new(const struct model_options *options, struct model **out);
 void model_free(struct model *model);
 
+/* As if new, for another connection; keeps what memory it has. Cannot fail. */
+void model_renew(struct model *model, const struct model_options *options);
+
 /*
  * What the device has told the other model of its regions, interrupts and features is known to this
  * one, too. Both are of connections to one device, or to devices of one kind.

@@ -24,6 +24,7 @@
 #define MODEL_ASKED (1u << 18)		/* commands that wait for their outcome */
 #define MODEL_LARGE 0x7fffffffu	/* a larger argsz may be too much (ARGSZ-GEN-006) */
 #define MODEL_INLINE 48			/* bytes of a body that need no memory of their own */
+#define MODEL_SPARE 512u		/* most bodies that do need it take that much */
 #define MODEL_STORED (8u << 20)		/* bytes of replies that wait for those before them */
 
 /* Readings, in the order of model_readings(): strict when the bit is set. */
@@ -196,6 +197,7 @@ struct model {
 	uint32_t count;
 	uint32_t room;			/* a power of two */
 	uint32_t answered;		/* of them, out of order */
+	uint8_t *spare;			/* MODEL_SPARE bytes for the next body, or NULL */
 	bool judged;			/* `expect` is that of the oldest */
 	struct model_expect expect;
 	size_t stored;			/* bytes of replies that wait */

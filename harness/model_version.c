@@ -16,7 +16,7 @@
 #define MODEL_VERSION_TEXT 4096		/* longer version data is not judged */
 #define MODEL_VERSION_DEPTH 16
 #define MODEL_VERSION_CACHED 512
-#define MODEL_VERSION_SLOTS 4
+#define MODEL_VERSION_SLOTS 64
 
 /* What version data is worth, from the best to the worst. */
 enum model_version_worth {
@@ -246,7 +246,7 @@ static void model_version_text(struct model_version_data *data, const char *text
 }
 
 /*
- * Texts that were read last: a client repeats its own, and a server its answer. A text always
+ * Texts that were read before: a client repeats its own, and a server its answers. A text always
  * means the same, so it does not matter who has read it.
  */
 struct model_version_slot {
@@ -256,24 +256,32 @@ struct model_version_slot {
 };
 
 static _Thread_local struct model_version_slot model_version_slots[MODEL_VERSION_SLOTS];
-static _Thread_local unsigned int model_version_next;
+
+/* Where a text is kept, if it is: each has one place. */
+static struct model_version_slot *model_version_place(const uint8_t *text, size_t size)
+{
+	uint32_t hash = (uint32_t)size;
+
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ text[i]) * UINT32_C(0x01000193);
+	return &model_version_slots[(hash ^ hash >> 16) % MODEL_VERSION_SLOTS];
+}
 
 static void model_version_make_out(struct model_version_data *data, const uint8_t *text,
 				   size_t size)
 {
 	struct model_version_slot *slot;
 
-	for (size_t i = 0; i < MODEL_VERSION_SLOTS; i++) {
-		slot = &model_version_slots[i];
-		if (slot->size == size && !memcmp(slot->text, text, size)) {
-			*data = slot->data;
-			return;
-		}
+	if (size > MODEL_VERSION_CACHED) {
+		model_version_text(data, (const char *)text);
+		return;
+	}
+	slot = model_version_place(text, size);
+	if (slot->size == size && !memcmp(slot->text, text, size)) {
+		*data = slot->data;
+		return;
 	}
 	model_version_text(data, (const char *)text);
-	if (size > MODEL_VERSION_CACHED)
-		return;
-	slot = &model_version_slots[model_version_next++ % MODEL_VERSION_SLOTS];
 	slot->size = size;
 	memcpy(slot->text, text, size);
 	slot->data = *data;

@@ -119,7 +119,7 @@ static void program_fix_numbers(struct program_step *step)
 		step->number[1] = program_least(step->number[1], PROGRAM_FILLED);
 	else if (step->op == PROGRAM_TICK)
 		step->number[0] = program_least(step->number[0], PROGRAM_MS);
-	else if (step->op == PROGRAM_POKE || step->kind == PROGRAM_EVENTFD)
+	else if (step->op == PROGRAM_POKE)
 		step->number[0] = program_narrow(step->number[0], 4);
 }
 

@@ -2,6 +2,8 @@
 /* schema.c - the tables of schema.h. Offsets and widths are those of the structures of wire.h. */
 #include "schema.h"
 
+#include <pthread.h>
+
 #define HEADER SCHEMA_HEADER
 #define REQUEST 0
 #define REPLY 1
@@ -331,24 +333,45 @@ size_t schema_constants(const struct schema_constant **out)
 	return sizeof(schema_constant_rows) / sizeof(*schema_constant_rows);
 }
 
+/* Where the rows of a command are; a number that is none has an empty place. */
+struct schema_place {
+	const struct schema_command *command;
+	const struct schema_field *argsz;
+};
+
+#define SCHEMA_PLACES 64u	/* more than any number of a command */
+
+static struct schema_place schema_places[SCHEMA_PLACES];
+static pthread_once_t schema_placed = PTHREAD_ONCE_INIT;
+
+static void schema_place(void)
+{
+	const struct schema_command *commands;
+	const struct schema_field *fields;
+	size_t count = schema_commands(&commands);
+
+	for (size_t i = 0; i < count; i++)
+		if (commands[i].number < SCHEMA_PLACES)
+			schema_places[commands[i].number].command = &commands[i];
+	count = schema_fields(&fields);
+	for (size_t i = 0; i < count; i++)
+		if (fields[i].command < SCHEMA_PLACES && fields[i].role == SCHEMA_ARGSZ &&
+		    !fields[i].in_reply)
+			schema_places[fields[i].command].argsz = &fields[i];
+}
+
+static const struct schema_place *schema_at(uint32_t number)
+{
+	pthread_once(&schema_placed, schema_place);
+	return &schema_places[number < SCHEMA_PLACES ? number : SCHEMA_HEADER];
+}
+
 const struct schema_command *schema_command(uint32_t number)
 {
-	const struct schema_command *rows;
-	size_t count = schema_commands(&rows);
-
-	for (size_t i = 0; i < count && number < SCHEMA_NESTED; i++)
-		if (rows[i].number == number)
-			return &rows[i];
-	return NULL;
+	return schema_at(number)->command;
 }
 
 const struct schema_field *schema_argsz(uint32_t number)
 {
-	const struct schema_field *rows;
-	size_t count = schema_fields(&rows);
-
-	for (size_t i = 0; i < count; i++)
-		if (rows[i].command == number && rows[i].role == SCHEMA_ARGSZ && !rows[i].in_reply)
-			return &rows[i];
-	return NULL;
+	return schema_at(number)->argsz;
 }

@@ -42,7 +42,7 @@ static uint64_t text_most(const struct program_step *step, uint32_t index)
 		return PROGRAM_FILLED;
 	if (step->op == PROGRAM_TICK)
 		return PROGRAM_MS;
-	return step->op == PROGRAM_POKE || step->kind == PROGRAM_EVENTFD ? UINT32_MAX : UINT64_MAX;
+	return step->op == PROGRAM_POKE ? UINT32_MAX : UINT64_MAX;
 }
 
 static bool text_seals(struct text_scan *scan, uint32_t *out)

@@ -222,6 +222,7 @@ static int device_store_all(struct device_bar0 *bar0, uint64_t offset, const voi
 
 	if (offset >= DEVICE_BUFFER) {
 		memcpy(bar0->engine.env.buffer + (offset - DEVICE_BUFFER), data, count);
+		bar0->engine.env.written = true;
 		return 0;
 	}
 	if (device_check_access(offset, count))

@@ -40,7 +40,9 @@ void device_engine_reset(struct device_engine *engine)
 	engine_lock(engine);
 	memset(&env->events, 0, sizeof(env->events));
 	memset(env->counters, 0, sizeof(env->counters));
-	memset(env->buffer, 0, sizeof(env->buffer));
+	if (env->written)
+		memset(env->buffer, 0, sizeof(env->buffer));
+	env->written = false;
 	env->drain_ms = 0;
 	engine->frozen = false;
 	engine->parked = false;
@@ -164,26 +166,55 @@ static bool engine_needs_loop(const struct device_engine *engine, const struct d
 	       (engine->awaited && !engine_has_busy(engine));
 }
 
+static struct device_slot *engine_take(struct device_engine *engine)
+{
+	struct device_slot *slot = engine_pick(engine);
+
+	if (slot)
+		slot->busy = true;
+	return slot;
+}
+
+static void engine_give(struct device_engine *engine, struct device_slot *slot)
+{
+	engine_advance(engine, slot, RUN_BY_WORKER);
+	slot->busy = false;
+	if (engine_needs_loop(engine, slot))
+		dma_kick(engine->env.dma);
+}
+
 static void *engine_work(void *arg)
 {
 	struct device_engine *engine = arg;
 
 	engine_lock(engine);
 	while (!engine->dismissed) {
-		struct device_slot *slot = engine_pick(engine);
+		struct device_slot *slot = engine_take(engine);
 
-		if (!slot) {
+		if (slot)
+			engine_give(engine, slot);
+		else
 			pthread_cond_wait(&engine->work, &engine->env.lock);
-			continue;
-		}
-		slot->busy = true;
-		engine_advance(engine, slot, RUN_BY_WORKER);
-		slot->busy = false;
-		if (engine_needs_loop(engine, slot))
-			dma_kick(engine->env.dma);
 	}
 	engine_unlock(engine);
 	return NULL;
+}
+
+struct device_slot *device_engine_take(struct device_engine *engine)
+{
+	struct device_slot *slot;
+
+	engine_lock(engine);
+	slot = engine_take(engine);
+	engine_unlock(engine);
+	return slot;
+}
+
+void device_engine_give(struct device_engine *engine, struct device_slot *slot)
+{
+	engine_lock(engine);
+	engine_give(engine, slot);
+	engine_unlock(engine);
 }
 
 /* Wakes the threads if there is work; the first work of a client makes them. */
@@ -194,7 +225,7 @@ static void engine_call(struct device_engine *engine)
 	int error = 0;
 
 	engine->turn = turn;
-	if (!work)
+	if (!work || engine->env.by_hand)
 		return;
 	while (engine->threads < engine->wanted && !error) {
 		error = pthread_create(&engine->thread[engine->threads], NULL, engine_work, engine);

@@ -66,6 +66,13 @@ void device_engine_interrupt(struct device_engine *engine);
 /* Whether a thread has not come back from a slot; if so the loop will be woken when it does. */
 bool device_engine_is_busy(struct device_engine *engine);
 
+/*
+ * The turn of a thread, where there are none though they are wanted (device_slot_env.by_hand): what
+ * would run next is busy from now on, or NULL; it does one step, and is not busy any more.
+ */
+struct device_slot *device_engine_take(struct device_engine *engine);
+void device_engine_give(struct device_engine *engine, struct device_slot *slot);
+
 /* Lets all slots advance as far as they can, or for a while. */
 void device_engine_run(struct device_engine *engine);
 

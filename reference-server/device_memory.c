@@ -118,6 +118,13 @@ int device_memory_replace(struct device_memory *memory, uint32_t part, const uin
 	return error;
 }
 
+int device_memory_save(const struct device_memory *memory, uint32_t part, uint8_t *data)
+{
+	const struct wire_sparse_area *area = &memory->stored[part];
+
+	return device_memory_load(memory->fd, data, area->offset, area->size);
+}
+
 static int device_memory_read(void *owner, uint64_t offset, void *data, uint32_t count)
 {
 	const struct device_memory *memory = owner;

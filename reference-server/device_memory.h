@@ -33,6 +33,9 @@ void device_memory_close(struct device_memory *memory);
  */
 int device_memory_replace(struct device_memory *memory, uint32_t part, const uint8_t *data);
 
+/* The bytes of one stored part, all of them. 0 or -errno. */
+int device_memory_save(const struct device_memory *memory, uint32_t part, uint8_t *data);
+
 /* All bytes become 0, in the client's mappings too. */
 void device_memory_clear(struct device_memory *memory);
 

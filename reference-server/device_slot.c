@@ -3,6 +3,7 @@
 #include "device_slot.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "clock.h"
@@ -43,7 +44,8 @@ static uint32_t slot_ctl(const struct device_slot *slot)
 
 void device_slot_init(struct device_slot *slot, struct device_slot_env *env, uint32_t number)
 {
-	memset(slot, 0, sizeof(*slot));
+	/* The bytes of a chunk are only read when they have been written. */
+	memset(slot, 0, offsetof(struct device_slot, bytes));
 	slot->env = env;
 	slot->number = number;
 	slot->source.place = 2 * number;
@@ -400,9 +402,11 @@ bool device_slot_runs(const struct device_slot *slot, enum device_slot_runner by
 
 void device_slot_run(struct device_slot *slot, enum device_slot_runner by)
 {
+	int steps = slot->env->by_hand ? 1 : SLOT_STEPS;
+
 	if (slot->unsent || slot_is_drained(slot))
 		slot->state = SLOT_RUN;
-	for (int i = 0; i < SLOT_STEPS && slot->state == SLOT_RUN; i++) {
+	for (; steps > 0 && slot->state == SLOT_RUN; steps--) {
 		if (!device_slot_runs(slot, by))
 			break;
 		slot_step(slot);

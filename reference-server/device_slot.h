@@ -95,11 +95,13 @@ struct device_slot_env {
 	pthread_mutex_t lock;
 	struct dma *dma;
 	struct irq *irq;
+	bool by_hand;		/* somebody takes the turns of the threads, step by step */
 	bool unmapping;		/* `going` leaves the table, or has left it and is still in use */
 	struct range going;
 	struct device_events events;
 	uint32_t counters[COUNTERS];
 	uint32_t drain_ms;
+	bool written;		/* `buffer` was, since the last reset */
 	uint8_t buffer[DEVICE_BUFFER_SIZE];
 };
 

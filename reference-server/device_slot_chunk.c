@@ -255,6 +255,7 @@ int device_slot_chunk_store(struct device_slot *slot)
 		return chunk_move(slot, &slot->sink, SLOT_DST);
 	case OP_READ:
 		memcpy(slot->env->buffer + chunk_buffer_at(slot), slot->bytes, slot->chunk);
+		slot->env->written = true;
 		return 0;
 	case OP_CHECK:
 		chunk_check(slot);

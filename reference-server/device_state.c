@@ -101,13 +101,6 @@ static void device_state_save_pending(const struct device *device, uint8_t *byte
 	}
 }
 
-static int device_state_save_memory(struct device_memory *memory, uint32_t part, uint8_t *bytes)
-{
-	const struct wire_sparse_area *area = &memory->stored[part];
-
-	return device_memory_ops.read(memory, area->offset, bytes, (uint32_t)area->size);
-}
-
 static void device_state_save_slots(struct device_engine *engine, uint8_t *bytes)
 {
 	struct device_slot_env *env = &engine->env;
@@ -156,14 +149,14 @@ static int device_state_save_part(struct device *device, uint32_t id, uint8_t *b
 		return device_bar0_ops.read(&device->bar0, DEVICE_BUFFER, bytes,
 					    DEVICE_BUFFER_SIZE);
 	case DEVICE_STATE_BAR2:
-		return device_state_save_memory(&device->bar2, 0, bytes);
+		return device_memory_save(&device->bar2, 0, bytes);
 	case DEVICE_STATE_SLOTS:
 		device_state_save_slots(&device->bar0.engine, bytes);
 		return 0;
 	case DEVICE_STATE_BAR4:
 		break;
 	}
-	return device_state_save_memory(&device->bar4, id - DEVICE_STATE_BAR4, bytes);
+	return device_memory_save(&device->bar4, id - DEVICE_STATE_BAR4, bytes);
 }
 
 static int device_state_save(void *owner, uint8_t *image)

@@ -59,7 +59,10 @@ void dma_close(struct dma *dma)
 
 void dma_set_quotas(struct dma *dma, const struct dma_quotas *quotas)
 {
-	dma->space.quota.bytes = quotas->table_bytes;
+	struct space_quota quota = dma->space.quota;
+
+	quota.bytes = quotas->table_bytes;
+	space_init(&dma->space, &dma->hazards, quota);
 	dma->windows.max_count = quotas->windows;
 	dma->windows.max_pages = quotas->window_bytes / WINDOW_PAGE;
 	dma->dirty.quota = quotas->dirty_bytes;

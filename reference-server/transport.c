@@ -151,6 +151,8 @@ void *transport_append(struct transport *t, size_t size)
 	/* Grows in few and large steps, so that many small replies cost few copies. */
 	if (need > t->out.capacity - t->out.begin && need < 4 * t->out.capacity)
 		need = 4 * t->out.capacity;
+	if (need < TRANSPORT_OUT_LEAST)
+		need = TRANSPORT_OUT_LEAST;
 	if (transport_room(&t->out, need))
 		return NULL;
 	bytes = t->out.bytes + t->out.end;

@@ -28,6 +28,7 @@
 
 /* Queued output at which no further command is taken. */
 #define TRANSPORT_OUT_LIMIT ((size_t)4 << 20)
+#define TRANSPORT_OUT_LEAST 512u	/* room for output begins with that */
 /* Queued replies with descriptors at which no further command is taken. */
 #define TRANSPORT_OUT_FDS 16
 /* Descriptors of one reply. */

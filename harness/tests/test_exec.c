@@ -432,6 +432,49 @@ static void a_second_connection_need_not_be_served(void **state)
 	assert_found(f, 0, "reply.closed", 2);
 }
 
+/* The device is stopped, whoever asks. */
+static bool stopped(struct fake *fake, uint32_t connection, const struct wire_header *header,
+		    const uint8_t *body)
+{
+	const struct {
+		struct wire_feature feature;
+		struct wire_device_state state;
+	} reply = {
+		.feature = { sizeof(reply), WIRE_FEATURE_MIG_DEVICE_STATE | WIRE_FEATURE_GET },
+		.state = { .device_state = WIRE_STATE_STOP, .data_fd = -1 },
+	};
+
+	(void)body;
+	if (header->command != WIRE_DEVICE_FEATURE)
+		return false;
+	fake_reply(fake, connection, header, &reply, sizeof(reply));
+	return true;
+}
+
+#define GET_STATE "device_feature(argsz=16, flags=MIG_DEVICE_STATE|GET)"
+
+static void a_device_is_new_to_the_first_connection(void **state)
+{
+	struct fixture *f = *state;
+	const char *first = "version()\n" GET_STATE "\n";
+
+	f->fake.odd = stopped;
+	assert_int_equal(run(f, first), 0);
+	exec_free(f->exec);
+	f->exec = NULL;
+	f->options.model.fresh = true;
+	assert_int_equal(run(f, first), 1);
+	assert_int_equal(run(f, first), 1);
+	assert_int_equal(run(f, "disconnect(c0)\nconnect(c0)\nversion()\n" GET_STATE "\n"), 0);
+	/* Another connection may have stopped it, if it reaches it. */
+	first = "version()\nconnect(c1)\n" GET_STATE "\n";
+	assert_int_equal(run(f, first), 1);
+	exec_free(f->exec);
+	f->exec = NULL;
+	f->options.shared = true;
+	assert_int_equal(run(f, first), 0);
+}
+
 static void descriptors_are_used_again_where_that_is_safe(void **state)
 {
 	struct fixture *f = *state;
@@ -486,6 +529,7 @@ int main(void)
 		TEST(a_twin_socket_is_used_where_it_is_asked_for),
 		TEST(connections_come_and_go),
 		TEST(a_second_connection_need_not_be_served),
+		TEST(a_device_is_new_to_the_first_connection),
 		TEST(descriptors_are_used_again_where_that_is_safe),
 		TEST(a_run_can_be_interrupted),
 	};

@@ -386,6 +386,29 @@ static void findings_beyond_those_kept_are_counted(void **state)
 	assert_int_equal(finding.command, 0);
 }
 
+/* Whatever it has seen, found and kept, it is as one that has seen nothing. */
+static void renewed_model_is_as_new(void **state)
+{
+	struct judged *j = *state;
+	const struct model_options strict = { .strict = UINT64_C(1) << MODEL_D1 };
+	struct model *new;
+	struct model_expect expect;
+	struct model_finding finding;
+
+	map(j);
+	ask(j, WIRE_DEVICE_RESET, NOTHING);
+	model_waited(j->model);
+	assert_int_equal(model_findings(j->model, 0, &finding), 1);
+	for (uint32_t i = 0; i < 20; i++)
+		ask(j, WIRE_DEVICE_GET_INFO, ZEROS(200));
+	model_renew(j->model, &strict);
+	assert_int_equal(model_findings(j->model, 0, &finding), 0);
+	assert_false(model_expect(j->model, &expect));
+	assert_int_equal(model_new(&strict, &new), 0);
+	assert_memory_equal(j->model, new, offsetof(struct model, asked));
+	model_free(new);
+}
+
 static void what_is_allowed_is_said_in_words(void **state)
 {
 	struct model_expect expect = {
@@ -445,6 +468,7 @@ int main(void)
 		JUDGED(queue_beyond_its_bound_is_given_up),
 		JUDGED(replies_that_can_not_be_kept_end_the_judgement),
 		JUDGED(findings_beyond_those_kept_are_counted),
+		JUDGED(renewed_model_is_as_new),
 		cmocka_unit_test(what_is_allowed_is_said_in_words),
 		cmocka_unit_test(readings_have_their_names),
 	};

@@ -107,6 +107,7 @@ static void every_op_is_printed_and_read(void **state)
 		    "barrier()\n");
 	assert_same("r0 = memfd(size=0x4000, seals=SHRINK|GROW)\n"
 		    "r1 = eventfd(size=12)\n"
+		    "r1 = eventfd(size=0xfffffffffffffffe)\n"
 		    "r2 = pipe()\n"
 		    "r3 = socket()\n"
 		    "r4 = directory()\n"
