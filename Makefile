@@ -15,8 +15,8 @@ TARGET ?= $(if $(SERVER)$(SOCKET),,cases/targets/reference.toml)
 SHELL := bash
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all install conformance soak coverage mutation caught everything units fuzz replay bench
-.PHONY: benches test peers report lint format clean help setup FORCE
+.PHONY: all install conformance soak coverage mutation caught everything units fuzz afl fuzzers
+.PHONY: replay bench benches test peers report lint format clean help setup FORCE
 MAKEFLAGS += --no-builtin-rules --no-print-directory $(if $(MAKELEVEL:0=),,-j$(CORES))
 
 FLOWS := reference-server harness
@@ -34,7 +34,7 @@ LIBS_reference-server = $(shell pkg-config --libs json-c)
 LIBS_harness = $(LIBS_reference-server)
 
 # Variants: the flags that an object and its link take beyond BASE.
-VARIANTS := plain asan tsan faulty cov pic
+VARIANTS := plain asan tsan faulty cov pic fuzz quiet afl cmplog
 FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FLAGS_asan += -fno-omit-frame-pointer -O1 -g
 FLAGS_tsan := -fsanitize=thread -O1 -g
@@ -42,6 +42,10 @@ FLAGS_faulty := -DVUC_FAULTS
 FLAGS_cov := -fprofile-instr-generate -fcoverage-mapping -O1
 FLAGS_cov += -Wno-unused-command-line-argument -mllvm -runtime-counter-relocation
 FLAGS_pic := -fPIC -fvisibility=hidden
+FLAGS_fuzz := $(FLAGS_asan) -fsanitize=fuzzer-no-link
+FLAGS_quiet := $(FLAGS_asan)
+FLAGS_afl := $(FLAGS_asan)
+FLAGS_cmplog := $(FLAGS_asan)
 
 Q := $(if $(filter 1,$(V)),,@)
 say = @$(if $(Q),mkdir -p $(@D) && printf '  %-4s %s\n' $(1) $(2),mkdir -p $(@D))
@@ -111,28 +115,7 @@ UNITS += $(foreach v,tsan faulty,$(RACES:%=$(B)/tests-$(v)/reference-server/%))
 units: $(UNITS) ## the unit tests as programs, under build/tests/
 everything: all $(patsubst %,$(B)/vuc-server-%,asan tsan faulty) units benches ## every variant
 
-FUZZER ?= space
-TIME ?= 60
-FUZZERS := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
-INC_fuzz := $(INC_reference-server)
-C_FILES = $(call SRC,reference-server) $(wildcard reference-server/*.h reference-server/tests/*.h)
-$(B)/fuzz/fuzz_%: fuzz/fuzz_%.c $(C_FILES) $(B)/flags
-	$(call say,FUZZ,$@)
-	$(Q)clang $(BASE) $(FLAGS_asan) -fsanitize=fuzzer $(INC_fuzz) $(LDFLAGS) $(filter %.c,$^) \
-		$(LIBS_reference-server) -o $@
-
-$(B)/fuzz/replay_%: $(B)/obj/asan/fuzz/fuzz_%.o $(B)/obj/asan/fuzz/replay.o \
-		$(call objects,asan,$(call SRC,reference-server))
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(BASE) $(FLAGS_asan) $(LDFLAGS) $^ $(LIBS_reference-server) -o $@
-
-fuzz: $(B)/fuzz/fuzz_$(FUZZER) ## FUZZER=space for TIME=60 seconds, with clang
-	@mkdir -p $(B)/corpus/$(FUZZER); set -x; $< -max_total_time=$(TIME) -max_len=4096 \
-		-print_final_stats=1 -artifact_prefix=$(B)/fuzz/ $(B)/corpus/$(FUZZER) \
-		$(wildcard fuzz/corpus/$(FUZZER))
-
-replay: $(FUZZERS:%=$(B)/fuzz/replay_%) ## the stored inputs of all fuzzers, with any compiler
-	@$(foreach f,$(FUZZERS),$(B)/fuzz/replay_$(f) fuzz/corpus/$(f)/* &&) true
+include fuzz/rules.mk
 
 define bench_rule
 $(B)/bench/%: $(B)/obj/plain/$(1)/bench/%.o $(call objects,plain,$(call SRC,$(1)) \
@@ -158,7 +141,7 @@ $(B)/flags: FORCE | setup
 NEEDS_TEST := test units everything $(B)/tests/%
 setup:
 	@CC='$(CC)' bash ci/setup.sh run $(if $(filter $(NEEDS_TEST),$(MAKECMDGOALS)),test) \
-		$(filter lint fuzz coverage mutation report,$(MAKECMDGOALS:caught=mutation))
+		$(filter lint fuzz afl coverage mutation report,$(MAKECMDGOALS:caught=mutation))
 
 OURS := $(patsubst reference%,$(B)/vuc-server%,$(filter reference%,$(basename $(notdir $(TARGET)))))
 conformance: $(B)/libvuc.so $(INSTALLED) $(sort $(B)/vuc-server $(OURS)) ## cases against a server
@@ -206,7 +189,8 @@ clean: ## removes build/
 	rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile fuzz/rules.mk | \
+		while IFS='|' read -r name what; do \
 		printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 -include $(wildcard $(B)/obj/*/*/*.d $(B)/obj/*/*/tests/*.d $(B)/obj/*/*/bench/*.d)

@@ -103,13 +103,16 @@ part_unit() { # 60
 }
 
 # The stored inputs with the compiler of the build; the fuzzer itself needs clang.
-part_fuzz() { # 60
+part_fuzz() { # 120
 	check replay make replay
-	if command -v clang >/dev/null; then
-		check space make fuzz FUZZER=space TIME=10
-	else
-		skip space "clang is not installed (ci/setup.sh fuzz)"
-	fi
+	local entry
+	for entry in client flood order session space text version wire; do
+		if command -v clang >/dev/null; then
+			check "$entry" make fuzz FUZZER="$entry" TIME=6
+		else
+			skip "$entry" "clang is not installed (ci/setup.sh fuzz)"
+		fi
+	done
 }
 
 part_selftest() { # 60

@@ -24,6 +24,7 @@ WORDS = ("PASS", "FAIL", "KNOWN", "DEVIATES", "SKIP", "BROKEN")
 BAD = ("FAIL", "BROKEN", "DEVIATES", "KNOWN")
 SCHEMA = Path(__file__).resolve().parents[1] / "report.schema.json"
 LISTINGS = 10  # that a cell keeps of one kind of failure; the JSON has them all
+OTHERS = ("bench.json", "fuzz-*.json", "afl-*.json")  # reports of make bench, fuzz and afl
 
 
 class ReportError(ValueError):
@@ -148,6 +149,8 @@ def read_all(directory: Path, register: Register) -> list[Target]:
     """The reports of a directory, by name; raises ReportError where one is bad or there is none."""
     targets, errors = [], []
     for path in sorted(Path(directory).glob("*.json")):
+        if any(path.match(pattern) for pattern in OTHERS):
+            continue
         try:
             targets.append(read(path, register))
         except ReportError as error:

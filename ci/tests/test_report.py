@@ -121,6 +121,13 @@ def test_matrix_holds_each_requirement_and_target(made):
     assert re.search(r"\| DMA-MAP-005 .*\| FAIL 1/1 \| pass \|", markdown)
 
 
+def test_reports_of_something_else_are_no_targets(made, tmp_path):
+    for name in ("bench", "fuzz-wire", "afl-wire"):
+        (tmp_path / f"{name}.json").write_text("[]", encoding="utf-8")
+    html, _ = made(run("one", result("PASS")))
+    assert "fuzz-wire" not in html
+
+
 def test_cell_has_what_was_sent_allowed_and_received(made):
     html, _ = made(run("one", result("FAIL", code="reply.errno")))
     page = Page(html)

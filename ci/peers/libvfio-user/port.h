@@ -31,6 +31,26 @@ struct port {
 
 extern struct port port;
 
+/* The device on a socket at `path`: 0 or -errno; vdma_close() in either case. */
+int vdma_open(const char *path, bool verbose);
+void vdma_close(void);
+
+/*
+ * Waits until the client says something (true), the slots want to run, `wakeup` is readable (-1:
+ * nothing is), or that many ms have passed (-1: for ever).
+ */
+bool vdma_wait(int wakeup, int most_ms);
+
+/*
+ * One command, or a new client. While a command waits for what is held, the library reads
+ * nothing; a client that leaves then needs no draining any more. What the library cannot go on
+ * from ends the connection, as the next header would be looked for in the wrong place.
+ */
+void vdma_step(void);
+
+/* Lets the slots run, and answers what has waited for them. */
+void vdma_settle(void);
+
 /* Memory for what is held, and the callbacks for mappings: 0 or -errno. */
 int port_dma_open(void);
 void port_dma_close(void);

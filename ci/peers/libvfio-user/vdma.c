@@ -1,24 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vdma.c - a server on libvfio-user with the test device; see port.h.
+ * vdma.c - the test device on libvfio-user, one step at a time; see port.h.
  *
- *	vdma --socket-path=PATH [--verbose]
- *
- * It serves one client after the other and ends by SIGTERM. The slots advance behind every write
- * to a register, and in the loop as time wants it: the loop polls the socket without blocking
- * calls, so that what is held can be released by the side door while a command waits for it.
+ * The slots advance behind every write to a register, and between two steps as time wants it: the
+ * socket is polled without blocking calls, so that what is held can be released by the side door
+ * while a command waits for it.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <syslog.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "device_slot_chunk.h"
@@ -27,11 +19,6 @@
 #include "port.h"
 
 struct port port;
-
-static volatile sig_atomic_t vdma_ended;
-static volatile sig_atomic_t vdma_inside;	/* a call that may wait */
-static const char *vdma_path;
-static int vdma_wakeup;		/* an eventfd: SIGTERM ends a wait */
 
 /* Callbacks of the library fail by errno. */
 static int vdma_result(int error)
@@ -276,7 +263,7 @@ static int vdma_make_lock_recursive(void)
 	return -error;
 }
 
-static int vdma_open(const char *path, bool verbose)
+int vdma_open(const char *path, bool verbose)
 {
 	int error;
 
@@ -304,7 +291,7 @@ static int vdma_open(const char *path, bool verbose)
 	return error;
 }
 
-static void vdma_close(void)
+void vdma_close(void)
 {
 	vfu_destroy_ctx(port.ctx);
 	device_doorbell_detach(&port.device.doorbell);
@@ -322,108 +309,38 @@ static int vdma_due(void)
 	return due > now ? (int)(due - now) : 0;
 }
 
-/*
- * One command, or a new client. While a command waits for what is held, the library reads
- * nothing; a client that leaves then needs no draining any more. What the library cannot go on
- * from ends the connection, as the next header would be looked for in the wrong place.
- */
-static void vdma_step(int fd)
+bool vdma_wait(int wakeup, int most_ms)
 {
-	vdma_inside = 1;
-	if (vdma_ended)
-		return;
+	int due = vdma_due();
+	struct pollfd fds[] = {
+		{ .fd = vfu_get_poll_fd(port.ctx),
+		  .events = port.quiescing ? POLLRDHUP : POLLIN },
+		{ .fd = wakeup, .events = POLLIN },
+	};
+
+	if (due < 0 || (most_ms >= 0 && most_ms < due))
+		due = most_ms;
+	return poll(fds, 2, due) > 0 && fds[0].revents;
+}
+
+void vdma_step(void)
+{
 	if (port.quiescing)
 		device_abort(&port.device);
 	else if (!port.attached)
 		port.attached = vfu_attach_ctx(port.ctx) == 0;
 	else if (vfu_run_ctx(port.ctx) < 0 && errno != EBUSY && errno != ENOTCONN) {
 		log_debug("vfu_run_ctx: %s", strerror(errno));
-		shutdown(fd, SHUT_RDWR);
-	}
-	vdma_inside = 0;
-}
-
-static void vdma_wait(void)
-{
-	int fd = vfu_get_poll_fd(port.ctx);
-	struct pollfd fds[] = {
-		{ .fd = vdma_wakeup, .events = POLLIN },
-		{ .fd = fd, .events = port.quiescing ? POLLRDHUP : POLLIN },
-	};
-
-	if (poll(fds, 2, vdma_due()) > 0 && fds[1].revents)
-		vdma_step(fd);
-}
-
-static void vdma_serve(void)
-{
-	while (!vdma_ended) {
-		vdma_wait();
-		device_run(&port.device);
-		if (port.quiescing && !port_dma_drain()) {
-			port.quiescing = false;
-			vfu_device_quiesced(port.ctx, 0);
-			device_run(&port.device);
-		}
+		shutdown(vfu_get_poll_fd(port.ctx), SHUT_RDWR);
 	}
 }
 
-/* The library may wait for a client that says nothing: then nothing is left to be tidied up. */
-static void vdma_end(int number)
+void vdma_settle(void)
 {
-	const uint64_t one = 1;
-	int saved = errno;
-
-	(void)number;
-	if (vdma_inside) {
-		unlink(vdma_path);
-		_exit(0);
-	}
-	vdma_ended = 1;
-	if (write(vdma_wakeup, &one, sizeof(one)) < 0)
-		_exit(0);
-	errno = saved;
-}
-
-/* A reader of an interrupt that has gone is no end. */
-static int vdma_handle_signals(void)
-{
-	struct sigaction end = { .sa_handler = vdma_end };
-
-	signal(SIGPIPE, SIG_IGN);
-	vdma_wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return vdma_wakeup < 0 || sigaction(SIGTERM, &end, NULL) ? -errno : 0;
-}
-
-int main(int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "socket-path", required_argument, NULL, 's' },
-		{ "verbose", no_argument, NULL, 'v' },
-		{ NULL, 0, NULL, 0 },
-	};
-	bool verbose = false;
-	int option, error;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == '?')
-			return 2;
-		if (option == 's')
-			vdma_path = optarg;
-		verbose |= option == 'v';
-	}
-	if (!vdma_path || optind < argc) {
-		fprintf(stderr, "usage: %s --socket-path=PATH [--verbose]\n", argv[0]);
-		return 2;
-	}
-	log_verbose(verbose);
-	error = vdma_handle_signals();
-	if (!error)
-		error = vdma_open(vdma_path, verbose);
-	if (error)
-		log_info("%s: %s", vdma_path, strerror(-error));
-	else
-		vdma_serve();
-	vdma_close();
-	return error ? 1 : 0;
+	device_run(&port.device);
+	if (!port.quiescing || port_dma_drain())
+		return;
+	port.quiescing = false;
+	vfu_device_quiesced(port.ctx, 0);
+	device_run(&port.device);
 }

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* account.c - see account.h. */
+#include "account.h"
+
+#include "buf.h"
+
+static const char *const account_names[ACCOUNT_ITEMS] = {
+	[ACCOUNT_CLIENTS] = "devices with a client",
+	[ACCOUNT_MESSAGE_FDS] = "descriptors owned by messages",
+	[ACCOUNT_REQUESTS] = "requests without reply",
+	[ACCOUNT_MAPPINGS] = "mappings",
+	[ACCOUNT_TABLE_BYTES] = "bytes of the table of mappings",
+	[ACCOUNT_RETIRED] = "nodes put aside",
+	[ACCOUNT_WINDOWS] = "windows",
+	[ACCOUNT_WINDOW_PAGES] = "pages of windows",
+	[ACCOUNT_HAZARDS] = "ranges in use",
+	[ACCOUNT_OPERATIONS] = "DMA operations",
+	[ACCOUNT_IRQ_FDS] = "descriptors of interrupts",
+	[ACCOUNT_DOORBELL_FDS] = "descriptors of doorbells",
+	[ACCOUNT_DIRTY_BYTES] = "bytes of dirty bitmaps",
+	[ACCOUNT_MIGRATION] = "migration streams",
+};
+
+static uint64_t account_requests(const struct session *session)
+{
+	uint64_t count = session->deferred ? 1 : 0;
+
+	for (int i = 0; i < SESSION_REQUESTS; i++)
+		count += session->waiting[i].used;
+	return count;
+}
+
+static uint64_t account_hazards(const struct hazard_set *hazards)
+{
+	uint64_t count = 0;
+
+	for (int i = 0; i < HAZARD_SLOTS; i++)
+		count += atomic_load(&hazards->slot[i].first) != HAZARD_NOTHING;
+	return count;
+}
+
+static uint64_t account_operations(const struct device_engine *engine)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < DEVICE_SLOTS; i++) {
+		const struct device_slot *slot = &engine->slots[i];
+
+		count += slot->state >= SLOT_QUEUED && slot->state <= SLOT_WAIT_MSG;
+		count += (uint64_t)slot->source.held + slot->sink.held + slot->busy;
+	}
+	return count;
+}
+
+static uint64_t account_irq_fds(const struct irq *irq)
+{
+	uint64_t count = 0;
+
+	for (int i = 0; i < WIRE_IRQ_INDEX_NUM; i++) {
+		for (int k = 0; k < IRQ_MAX_VECTORS; k++) {
+			for (int role = 0; role < IRQ_ROLES; role++)
+				count += irq->vectors[i][k].fd[role] >= 0;
+		}
+	}
+	return count;
+}
+
+static uint64_t account_doorbells(const struct device_doorbell *doorbell)
+{
+	uint64_t count = doorbell->commands >= 0;
+
+	for (int i = 0; i < DEVICE_DOORBELL_FDS; i++)
+		count += doorbell->fd[i] >= 0;
+	return count;
+}
+
+static void account_instance(const struct server_instance *instance, uint64_t *value)
+{
+	const struct dma *dma = &instance->dma;
+
+	value[ACCOUNT_CLIENTS] += instance->phase != SERVER_FREE;
+	value[ACCOUNT_REQUESTS] += account_requests(&instance->session);
+	value[ACCOUNT_MAPPINGS] += space_count(&dma->space);
+	value[ACCOUNT_TABLE_BYTES] += space_bytes(&dma->space);
+	value[ACCOUNT_RETIRED] += dma->space.retired_count;
+	value[ACCOUNT_WINDOWS] += dma->windows.count;
+	value[ACCOUNT_WINDOW_PAGES] += dma->windows.pages;
+	value[ACCOUNT_HAZARDS] += account_hazards(&dma->hazards);
+	value[ACCOUNT_OPERATIONS] += account_operations(&instance->device.bar0.engine);
+	value[ACCOUNT_OPERATIONS] += (uint64_t)dma->quiescing + dma->unmapping;
+	value[ACCOUNT_IRQ_FDS] += account_irq_fds(&instance->irq);
+	value[ACCOUNT_DOORBELL_FDS] += account_doorbells(&instance->device.doorbell);
+	value[ACCOUNT_DIRTY_BYTES] += atomic_load(&dma->dirty.bytes);
+	value[ACCOUNT_DIRTY_BYTES] += dma->dirty.range_count + atomic_load(&dma->dirty.on);
+	value[ACCOUNT_MIGRATION] += instance->device.migration.stream.image ? 1 : 0;
+}
+
+void account_take(const struct inproc *inproc, struct account *out)
+{
+	*out = (struct account){ .value[ACCOUNT_MESSAGE_FDS] = msg_owned() };
+	for (int i = 0; i < INPROC_DEVICES; i++) {
+		if (inproc->renewed[i])
+			account_instance(inproc->instances[i], out->value);
+	}
+}
+
+bool account_equal(const struct account *before, const struct account *after, char *text,
+		   size_t size)
+{
+	struct buf_writer writer = buf_text_over(text, size);
+
+	for (int i = 0; i < ACCOUNT_ITEMS; i++) {
+		if (before->value[i] != after->value[i])
+			buf_text(&writer, "%s%s: %llu before, %llu now", writer.at ? "; " : "",
+				 account_names[i], (unsigned long long)before->value[i],
+				 (unsigned long long)after->value[i]);
+	}
+	return writer.at == 0;
+}

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# The fuzzers: part of the Makefile, which includes this. An entry is a file fuzz_NAME.c; its seeds
+# are in corpus/NAME. Variants: `fuzz` counts coverage and `quiet` does not, both of clang; `afl` and
+# `cmplog` are of AFL++.
+
+FUZZER ?= session
+TIME ?= 60
+MAX_LEN ?= 2048
+FUZZERS := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
+INC_fuzz := $(INC_reference-server)
+
+# The server in the same process, over memory, or over sockets as an example of an adapter.
+FUZZ_DRIVERS := $(addprefix fuzz/,account_process.c driver.c runner.c)
+FUZZ_LOOP := $(addprefix fuzz/,loopback.c loop_transport.c account.c inproc.c stage.c)
+FUZZ_ADAPTER := $(addprefix fuzz/,adapter_link.c adapter_reference.c account.c inproc.c)
+FUZZ_SERVER = $(call SRC,reference-server)
+LOOPED = $(filter-out %/transport_socket.c,$(FUZZ_SERVER))
+
+# What is to be covered: the server; of `text` and `client` it is the harness, which else is the judge.
+fuzz_objects = $(call objects,$(2),fuzz/fuzz_$(1).c $(LOOPED)) \
+	$(call objects,$(if $(filter text client,$(1)),$(2),quiet),$(call SRC,harness)) \
+	$(call objects,quiet,$(FUZZ_DRIVERS) $(FUZZ_LOOP))
+# Entries whose inputs are programs, and those that have them changed as such.
+PACKED := $(patsubst fuzz/fuzz_%.c,%,$(shell grep -l '"pack.h"' $(wildcard fuzz/fuzz_*.c)))
+MUTATED := $(filter-out text,$(PACKED))
+# Who builds for an engine of his own says what it is and how it is linked (ci/oss-fuzz/build.sh).
+ENGINE ?= -fsanitize=fuzzer
+FUZZ_LINK ?= $(CC) $(BASE) $(FLAGS_asan)
+define fuzz_rule
+$(B)/fuzz/fuzz_$(1): $(call fuzz_objects,$(1),fuzz) \
+		$(if $(filter $(1),$(MUTATED)),$(call objects,quiet,fuzz/mutator.c))
+	$$(call say,LINK,$$@)
+	$$(Q)$$(FUZZ_LINK) $$(LDFLAGS) $$^ $$(ENGINE) $$(LIBS_reference-server) -o $$@
+endef
+$(B)/obj/fuzz/% $(B)/obj/quiet/% $(B)/fuzz/fuzz_%: private CC := clang
+$(foreach f,$(FUZZERS),$(eval $(call fuzz_rule,$(f))))
+
+define replay_rule
+$(B)/fuzz/$(1)_%: $(B)/obj/asan/fuzz/fuzz_%.o $(B)/obj/asan/fuzz/replay.o \
+		$(call objects,asan,$(2) $(call SRC,harness) $(FUZZ_DRIVERS))
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(BASE) $$(FLAGS_asan) $$(LDFLAGS) $$^ $$(LIBS_reference-server) -o $$@
+endef
+$(eval $(call replay_rule,replay,$(LOOPED) $(FUZZ_LOOP)))
+$(eval $(call replay_rule,adapted,$(FUZZ_SERVER) $(FUZZ_ADAPTER)))
+
+$(B)/fuzz/measure: $(call objects,asan,fuzz/measure.c $(LOOPED) $(call SRC,harness) $(FUZZ_DRIVERS) \
+		$(FUZZ_LOOP))
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BASE) $(FLAGS_asan) $(LDFLAGS) $^ $(LIBS_reference-server) -o $@
+
+# AFL++ loads this (AFL_CUSTOM_MUTATOR_LIBRARY).
+$(B)/fuzz/mutator.so: $(call objects,pic,$(call SRC,harness)) fuzz/mutator.c
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BASE) -fPIC $(INC_fuzz) $(LDFLAGS) -shared $^ $(LIBS_harness) -o $@
+
+# With AFL++, whose driver is the main; `cmplog` also tells it what is compared.
+define afl_rule
+$(B)/afl/$(2)_$(1): $(call fuzz_objects,$(1),$(2))
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(BASE) $$(FLAGS_asan) -fsanitize=fuzzer $$(LDFLAGS) $$^ \
+		$$(LIBS_reference-server) -o $$@
+endef
+$(B)/obj/afl/% $(B)/afl/afl_%: private CC := AFL_QUIET=1 afl-clang-fast
+$(B)/obj/cmplog/% $(B)/afl/cmplog_%: private CC := AFL_QUIET=1 AFL_LLVM_CMPLOG=1 afl-clang-fast
+$(foreach f,$(FUZZERS),$(foreach v,afl cmplog,$(eval $(call afl_rule,$(f),$(v)))))
+
+fuzzers: $(FUZZERS:%=$(B)/fuzz/fuzz_%)
+
+# Programs are printed, and have more seeds. RESUME=1 goes on with what is there.
+PROGRAMS = $(filter $(FUZZER),$(PACKED))
+FUZZ_SEEDS = $(wildcard fuzz/corpus/$(FUZZER)) $(if $(PROGRAMS),$(wildcard corpus/*/))
+MUTATOR = $(if $(filter $(FUZZER),$(MUTATED)),$(B)/fuzz/mutator.so)
+campaign = @$$(cat build/python) ci/campaign.py $(1) $(FUZZER) --build=$(B) --time=$(TIME) \
+	--jobs=$(JOBS) --max-len=$(MAX_LEN) $(addprefix --tries=,$(TRIES)) \
+	$(if $(filter 1,$(RESUME)),--resume) $(FUZZ_SEEDS:%=--seeds=%) \
+	$(if $(PROGRAMS),--vuc=$(B)/vuc) $(2) -- $(ARGS)
+
+fuzz: $(B)/fuzz/fuzz_$(FUZZER) $(if $(PROGRAMS),$(B)/vuc) ## FUZZER=session TIME=60 RESUME=, libFuzzer
+	$(call campaign,fuzz,--binary=$<)
+
+AFL_NEEDS = $(B)/afl/cmplog_$(FUZZER) $(MUTATOR) $(if $(PROGRAMS),$(B)/vuc)
+afl: $(B)/afl/afl_$(FUZZER) $(AFL_NEEDS) ## the same with AFL++
+	$(call campaign,afl,--binary=$< --cmplog=$(word 2,$^) $(addprefix --mutator=,$(MUTATOR)))
+
+# The last lines: what a server replies is the same over memory and over sockets.
+SPOKEN := $(filter session version wire,$(FUZZERS))
+replay: $(FUZZERS:%=$(B)/fuzz/replay_%) $(SPOKEN:%=$(B)/fuzz/adapted_%) ## the stored inputs, any compiler
+	@$(foreach f,$(FUZZERS),$(B)/fuzz/replay_$(f) fuzz/corpus/$(f)/* &&) true
+	@export VUC_REPLIES=1; $(foreach f,$(SPOKEN), \
+		diff <($(B)/fuzz/replay_$(f) fuzz/corpus/$(f)/*) \
+			<($(B)/fuzz/adapted_$(f) fuzz/corpus/$(f)/*) &&) true

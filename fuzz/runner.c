@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* runner.c - see runner.h. */
+#include "runner.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "link.h"
+#include "verdict.h"
+
+/* An engine may start a helper process, and an arena may grow: once each, or a few times. */
+#define RUNNER_AGAIN 3
+
+const char *__asan_default_options(void);
+
+/* What was freed is used again soon, else each program has other memory, and page faults for it. */
+const char *__asan_default_options(void)
+{
+	return "quarantine_size_mb=2:malloc_context_size=8";
+}
+
+static struct {
+	struct exec_link server;	/* the link, which this one counts the messages of */
+	struct exec *exec;
+	struct runner_mix mix;
+	bool tells;
+	bool repeats;		/* what was told already */
+	bool passes;		/* a DMA_MAP with a descriptor was sent in this run, */
+	bool maps;		/* and accepted, */
+	bool agrees;		/* and so was a VERSION */
+} runner;
+
+static int runner_connect(void *link, uint32_t connection)
+{
+	return runner.server.ops->connect(link, connection);
+}
+
+static void runner_disconnect(void *link, uint32_t connection)
+{
+	runner.server.ops->disconnect(link, connection);
+}
+
+static void runner_shutdown(void *link, uint32_t connection)
+{
+	runner.server.ops->shutdown(link, connection);
+}
+
+static int runner_send(void *link, uint32_t connection, const struct client_send *what)
+{
+	struct wire_header header;
+
+	if (what->size >= sizeof(header) && what->nfds) {
+		memcpy(&header, what->bytes, sizeof(header));
+		runner.passes |= header.command == WIRE_DMA_MAP;
+	}
+	return runner.server.ops->send(link, connection, what);
+}
+
+static void runner_tell(uint32_t connection, const struct message *m)
+{
+	uint32_t size = m->msg_size - (uint32_t)sizeof(struct wire_header), sum = 0;
+
+	for (uint32_t i = 0; i < size; i++)
+		sum = sum * 31 + m->body[i];
+	printf("  c%u.%u id=%u command=%u size=%u flags=0x%x error=%u fds=%u sum=%08x\n",
+	       connection, m->channel, m->id, m->command, m->msg_size, m->flags, m->error, m->nfds,
+	       sum);
+}
+
+static int runner_recv(void *link, uint32_t connection, uint32_t channel, int timeout_ms,
+		       struct message **out)
+{
+	int n = runner.server.ops->recv(link, connection, channel, timeout_ms, out);
+	const struct message *m = *out;
+
+	if (n != 1)
+		return n;
+	runner.mix.refused += m->flags & WIRE_ERROR ? 1 : 0;
+	if (!(m->flags & WIRE_ERROR)) {
+		runner.agrees |= m->command == WIRE_VERSION;
+		runner.maps |= m->command == WIRE_DMA_MAP && runner.passes;
+	}
+	if (runner.tells && !runner.repeats)
+		runner_tell(connection, m);
+	return n;
+}
+
+static int runner_adopt_twin(void *link, uint32_t connection, int fd)
+{
+	return runner.server.ops->adopt_twin(link, connection, fd);
+}
+
+static int runner_socket(void *link, uint32_t connection)
+{
+	return runner.server.ops->socket(link, connection);
+}
+
+static int runner_tick(void *link, uint64_t ms)
+{
+	return runner.server.ops->tick(link, ms);
+}
+
+static const struct exec_link_ops runner_ops = {
+	.connect = runner_connect,
+	.disconnect = runner_disconnect,
+	.shutdown = runner_shutdown,
+	.send = runner_send,
+	.recv = runner_recv,
+	.adopt_twin = runner_adopt_twin,
+	.socket = runner_socket,
+	.tick = runner_tick,
+};
+
+/* This side, and not the server, cannot go on. */
+static void runner_need(int error, const char *what)
+{
+	if (!error)
+		return;
+	fprintf(stderr, "%s: %s\n", what, strerror(-error));
+	exit(3);
+}
+
+static void runner_begin(void)
+{
+	const struct exec_options options = {
+		.model.fresh = true,
+		.stop = true,
+		.keep = true,
+	};
+	struct exec_link link;
+
+	if (runner.exec)
+		return;
+	runner_need(link_open(&runner.server), "the server does not start");
+	link = (struct exec_link){ &runner_ops, runner.server.state };
+	runner_need(exec_new(&link, &options, &runner.exec), "no memory");
+	runner.tells = getenv("VUC_REPLIES") != NULL;
+}
+
+/* Runs it again, to tell what happens step by step. */
+static void runner_report(const struct program *program, const char *left)
+{
+	struct verdict *verdict;
+
+	if (verdict_new(program, VERDICT_ALL, &verdict) == 0) {
+		exec_tell(runner.exec, verdict);
+		exec_run(runner.exec, program);
+		verdict_print(verdict, false, stderr);
+		verdict_free(verdict);
+	}
+	if (left)
+		fprintf(stderr, "finding: not as it was before: %s\n", left);
+	abort();
+}
+
+static void runner_count(void)
+{
+	uint64_t sent, received;
+
+	exec_counts(runner.exec, &sent, &received);
+	runner.mix.programs++;
+	runner.mix.negotiated += runner.agrees;
+	runner.mix.passing += runner.passes;
+	runner.mix.mapped += runner.maps;
+	runner.mix.sent += sent;
+	runner.mix.received += received;
+}
+
+/* -EAGAIN: again, as link_renew() says. */
+static int runner_once(const struct program *program, bool last)
+{
+	char text[512] = "";
+	int64_t findings;
+	int error;
+
+	runner.passes = false;
+	runner.maps = false;
+	runner.agrees = false;
+	findings = exec_run(runner.exec, program);
+	runner_need(findings < 0 ? (int)findings : 0, "a program cannot be run");
+	runner_count();
+	error = link_renew(text, sizeof(text));
+	if (findings)
+		runner_report(program, NULL);
+	if (error && (error != -EAGAIN || last))
+		runner_report(program, text);
+	return error;
+}
+
+void runner_run(const struct program *program)
+{
+	int times = 0;
+
+	runner_begin();
+	while (runner_once(program, times == RUNNER_AGAIN) == -EAGAIN) {
+		runner.repeats = true;
+		times++;
+	}
+	runner.repeats = false;
+}
+
+const struct runner_mix *runner_mix(void)
+{
+	return &runner.mix;
+}
