@@ -16,7 +16,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all install conformance soak coverage mutation caught everything units fuzz afl fuzzers
-.PHONY: replay bench benches test peers report lint format clean help setup FORCE
+.PHONY: corpus replay bench benches test peers report lint format clean help setup FORCE
 MAKEFLAGS += --no-builtin-rules --no-print-directory $(if $(MAKELEVEL:0=),,-j$(CORES))
 
 FLOWS := reference-server harness
@@ -153,6 +153,13 @@ conformance: $(B)/libvuc.so $(INSTALLED) $(sort $(B)/vuc-server $(OURS)) ## case
 
 soak: ## the cases about mappings under a running device in full length; prints their figures
 	@$(MAKE) conformance CASES=cases/viommu SCALE=1 LEVEL=all JOBS=1
+
+corpus: ## what the cases send, as programs in build/corpus/cases/: seeds of fuzzers
+	@rm -rf $(B)/corpus/cases $(B)/corpus/timed
+	@$(MAKE) conformance LEVEL=all ARGS='--record=$(abspath $(B))/corpus/cases $(ARGS)'
+	@mkdir -p $(B)/corpus/timed && shopt -s nullglob && for file in \
+		$(B)/corpus/cases/{device_dma,dma_messages,viommu}*; do \
+		mv "$$file" $(B)/corpus/timed/; done
 
 coverage: $(B)/libvuc.so $(INSTALLED) $(B)/vuc-server-cov ## of the server, by the cases alone
 	@$$(cat build/python) ci/coverage.py

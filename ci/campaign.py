@@ -25,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from campaign_seeds import gather, never_empty
 
 TICK_S = 1.0
 QUIET_S = 10.0  # between two lines where there is no terminal
+TOGETHER = 64  # seeds in one process
 LATE_S = 60.0  # behind its time an engine is ended
 REPORT_LINES = 60
 FOUND, BROKEN = 1, 2
@@ -143,13 +145,21 @@ class Campaign:
         ]))  # fmt: skip
 
     def check_seeds(self, folder: Path) -> None:
-        """Engines drop seeds that fail, so those are run one by one."""
-        for path in sorted(folder.iterdir()):
+        """Engines drop seeds that fail, so those are run before: many in a process, and of those
+        with one that fails each by itself."""
+        paths = sorted(folder.iterdir())
+        for at in range(0, len(paths), TOGETHER):
+            many = paths[at : at + TOGETHER]
+            if self.replay.once(*many).signature:
+                self.check_each(many)
+        never_empty(folder)
+
+    def check_each(self, paths: Iterable[Path]) -> None:
+        for path in paths:
             report = self.replay.once(path)
             if report.signature:
                 self.take(path, report, 1)
                 path.unlink()
-        never_empty(folder)
 
     def collect(self, until: float | None = None) -> None:
         """Runs what the engine left again, up to a moment of time.monotonic(), and takes it."""

@@ -118,13 +118,14 @@ class Replay:
     command: Sequence[str | Path]
     tries: int = TRIES
 
-    def once(self, path: Path) -> Report:
+    def once(self, *paths: Path) -> Report:
+        """Runs them in one process, up to the first that fails."""
         environment = os.environ | {
             "ASAN_OPTIONS": "handle_abort=1:abort_on_error=0:symbolize=1",
             "UBSAN_OPTIONS": "print_stacktrace=1",
         }
         process = subprocess.Popen(
-            [*self.command, path], env=environment, stdin=subprocess.DEVNULL,
+            [*self.command, *paths], env=environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:

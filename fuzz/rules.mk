@@ -68,9 +68,10 @@ $(foreach f,$(FUZZERS),$(foreach v,afl cmplog,$(eval $(call afl_rule,$(f),$(v)))
 
 fuzzers: $(FUZZERS:%=$(B)/fuzz/fuzz_%)
 
-# Programs are printed, and have more seeds. RESUME=1 goes on with what is there.
+# Programs are printed, and have more seeds: those of cases too once `make corpus` has made them.
+# RESUME=1 goes on with what is there.
 PROGRAMS = $(filter $(FUZZER),$(PACKED))
-FUZZ_SEEDS = $(wildcard fuzz/corpus/$(FUZZER)) $(if $(PROGRAMS),$(wildcard corpus/*/))
+FUZZ_SEEDS = $(wildcard fuzz/corpus/$(FUZZER)) $(if $(PROGRAMS),$(wildcard corpus/*/ $(B)/corpus/cases))
 MUTATOR = $(if $(filter $(FUZZER),$(MUTATED)),$(B)/fuzz/mutator.so)
 campaign = @$$(cat build/python) ci/campaign.py $(1) $(FUZZER) --build=$(B) --time=$(TIME) \
 	--jobs=$(JOBS) --max-len=$(MAX_LEN) $(addprefix --tries=,$(TRIES)) \

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "client_judge.h"
+#include "client_note.h"
 #include "deadline.h"
 #include "stream.h"
 #include "trace.h"
@@ -27,6 +28,7 @@ struct client {
 	size_t kept_bytes;
 	struct envelope *envelope;
 	struct client_judge *judge;	/* NULL: none */
+	struct client_note *note;	/* NULL: nothing is written down */
 };
 
 /* Which message a receiving call asks for. */
@@ -116,6 +118,7 @@ void client_free(struct client *client)
 	}
 	envelope_free(client->envelope);
 	client_judge_free(client->judge);
+	client_note_free(client->note);
 	free(client);
 }
 
@@ -168,6 +171,19 @@ uint32_t client_findings(const struct client *client, uint32_t index, struct mod
 	return client->judge ? client_judge_findings(client->judge, index, out) : 0;
 }
 
+int client_recorded(struct client *client)
+{
+	if (client->note)
+		return -EBUSY;
+	client->note = client_note_new();
+	return client->note ? 0 : -ENOMEM;
+}
+
+int client_program(struct client *client, char *text, size_t size)
+{
+	return client->note ? client_note_print(client->note, text, size) : 0;
+}
+
 int client_shutdown(struct client *client)
 {
 	int fd = client_fd(client, CLIENT_MAIN);
@@ -176,6 +192,8 @@ int client_shutdown(struct client *client)
 		return fd;
 	if (client->judge)
 		client_judge_ends(client->judge);
+	if (client->note)
+		client_note_ends(client->note);
 	return shutdown(fd, SHUT_WR) < 0 ? -errno : 0;
 }
 
@@ -211,6 +229,8 @@ static int client_pull(struct client *client, uint32_t channel, struct message *
 		   (void *)client, channel, (*out)->id, (*out)->command, (*out)->msg_size,
 		   (*out)->flags, (*out)->error, (*out)->nfds);
 	envelope_received(client->envelope, *out);
+	if (client->note)
+		client_note_came(client->note, *out);
 	if (client->judge && client_judge_came(client->judge, *out))
 		client_judge_stop(client->judge);
 	return 1;
@@ -388,6 +408,8 @@ int client_send(struct client *client, const struct client_send *what)
 	if (error)
 		return error;
 	client_show(client, what);
+	if (client->note)
+		client_note_sends(client->note, what);
 	error = what->nparts ? client_send_parts(client, what, deadline) :
 			       client_send_part(client, what, deadline);
 	if (error)

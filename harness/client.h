@@ -122,6 +122,14 @@ void client_unjudged(struct client *client);
 /* As model_findings; none without a model. */
 uint32_t client_findings(const struct client *client, uint32_t index, struct model_finding *out);
 
+/*
+ * From now on what goes over the connection is written down (client_note.h). -EBUSY when it is
+ * already; -ENOMEM. What is printed of it then is to be asked for at the end, and is nothing
+ * without it: as client_note_print.
+ */
+int client_recorded(struct client *client);
+int client_program(struct client *client, char *text, size_t size);
+
 /* What the envelope checker found (envelope.h). */
 const struct envelope *client_envelope(const struct client *client);
 

@@ -4,14 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "client.h"
 #include "envelope.h"
-#include "pack.h"
 #include "stream.h"
 #include "wire.h"
 
@@ -24,6 +22,7 @@ int main_note_new(const struct model_options *options, enum verdict_gate gate,
 		return -ENOMEM;
 	note->program = calloc(1, sizeof(*note->program));
 	note->envelope = envelope_new();
+	note->note.program = note->program;
 	if (!note->program || !note->envelope || model_new(options, &note->model) ||
 	    verdict_new(note->program, gate, &note->verdict)) {
 		main_note_free(note);
@@ -62,61 +61,9 @@ static void main_note_take(struct main_note *note, uint32_t step)
 	}
 }
 
-/* What kind of descriptor it is, for a step that makes one like it. */
-static enum program_kind main_note_kind(int fd, const struct stat *stat)
-{
-	char path[40], name[64];
-	ssize_t n;
-
-	if (S_ISREG(stat->st_mode))
-		return PROGRAM_MEMFD;
-	if (S_ISDIR(stat->st_mode))
-		return PROGRAM_DIRECTORY;
-	if (S_ISFIFO(stat->st_mode))
-		return PROGRAM_PIPE;
-	if (S_ISSOCK(stat->st_mode))
-		return PROGRAM_SOCKET;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, name, sizeof(name) - 1);
-	name[n > 0 ? n : 0] = '\0';
-	return strstr(name, "eventfd") ? PROGRAM_EVENTFD : PROGRAM_NULL;
-}
-
-/* The handle for a descriptor, with the step that makes it if it is new; -ENOSPC. */
-static int main_note_handle(struct main_note *note, int fd, const struct stat *stat)
-{
-	struct program_step *step;
-	uint32_t handle;
-	int seals;
-
-	/* All that are no files share one inode. */
-	for (uint32_t i = 0; S_ISREG(stat->st_mode) && i < PROGRAM_HANDLES; i++)
-		if (note->handle[i].used && note->handle[i].device == stat->st_dev &&
-		    note->handle[i].inode == stat->st_ino)
-			return (int)i;
-	step = program_insert(note->program, note->program->count);
-	if (!step)
-		return -ENOSPC;
-	handle = note->next++ % PROGRAM_HANDLES;
-	note->handle[handle].device = stat->st_dev;
-	note->handle[handle].inode = stat->st_ino;
-	note->handle[handle].used = true;
-	step->op = PROGRAM_OPEN;
-	step->handle = (uint8_t)handle;
-	step->kind = (uint8_t)main_note_kind(fd, stat);
-	if (step->kind != PROGRAM_MEMFD)
-		return (int)handle;
-	step->number[0] = (uint64_t)stat->st_size;
-	seals = fcntl(fd, F_GET_SEALS);
-	step->seals = seals > 0 ? (uint32_t)seals : 0;
-	if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
-		step->properties = PROGRAM_HELD;
-	return (int)handle;
-}
-
 static void main_note_describe(int fd, const struct stat *stat, struct model_fd *out)
 {
-	enum program_kind kind = main_note_kind(fd, stat);
+	enum program_kind kind = note_kind(fd);
 	int seals = fcntl(fd, F_GET_SEALS);
 
 	*out = (struct model_fd){ .kind = MODEL_FD_OTHER };
@@ -142,47 +89,19 @@ static struct wire_header main_note_header(const struct message *message)
 	};
 }
 
-/* The message as the step behind those of its descriptors. 0 or -ENOSPC. */
-static int main_note_step(struct main_note *note, const struct message *message,
-			  const uint8_t *bytes)
-{
-	struct program_fd fds[PROGRAM_FDS];
-	uint8_t nfds = 0;
-	struct program_step *step;
-
-	for (uint32_t i = 0; i < message->nfds && nfds < PROGRAM_FDS; i++) {
-		struct stat stat;
-		int handle = fstat(message->fds[i], &stat) ? -errno :
-			main_note_handle(note, message->fds[i], &stat);
-
-		if (handle < 0)
-			return handle;
-		fds[nfds++] = (struct program_fd){ (uint8_t)handle, 1 };
-	}
-	step = program_insert(note->program, note->program->count);
-	if (!step)
-		return -ENOSPC;
-	if (pack_unmessage(note->program, step, bytes, message->msg_size)) {
-		program_remove(note->program, note->program->count - 1, 1);
-		return -ENOSPC;
-	}
-	if (message->channel)
-		step->properties |= PROGRAM_TWIN;
-	step->nfds = nfds;
-	memcpy(step->fd, fds, nfds * sizeof(fds[0]));
-	return 0;
-}
-
-/* Writes a step down, or puts the program back as it was before. */
 static void main_note_program(struct main_note *note, const struct message *message,
 			      const uint8_t *bytes)
 {
-	uint32_t before = note->program->count;
+	const struct note_message what = {
+		.bytes = bytes,
+		.size = message->msg_size,
+		.fds = message->fds,
+		.nfds = message->nfds,
+		.twin = message->channel == CLIENT_TWIN,
+	};
 
-	if (!note->left_out && !main_note_step(note, message, bytes))
-		return;
-	program_remove(note->program, before, note->program->count - before);
-	note->left_out++;
+	if (note->left_out || note_add(&note->note, &what) < 0)
+		note->left_out++;
 }
 
 static struct model_message main_note_message(const struct message *message,

@@ -2,33 +2,28 @@
 /*
  * main_note.h - a session between a client and a server as a program, judged while it goes on.
  *
- * Each message of the client becomes a step, and each descriptor of it one that makes another of
- * its kind and size; the same file again is the same handle. What does not fit any more is left
- * out and counted, and still judged.
+ * What the client sends becomes steps (note.h). What does not fit any more is left out and counted,
+ * and still judged.
  */
 #ifndef MAIN_NOTE_H
 #define MAIN_NOTE_H
 
-#include <sys/types.h>
+#include <stdint.h>
 
 #include "message.h"
 #include "model.h"
+#include "note.h"
 #include "program.h"
 #include "verdict.h"
 
 struct main_note {
 	struct program *program;
+	struct note note;		/* of the program */
 	struct verdict *verdict;
 	struct model *model;
 	struct envelope *envelope;
 	uint32_t taken[2];		/* findings of model and envelope so far */
 	uint32_t left_out;		/* messages */
-	struct {
-		dev_t device;
-		ino_t inode;
-		bool used;
-	} handle[PROGRAM_HANDLES];
-	uint32_t next;			/* handle to be used, or used again */
 	uint16_t step[UINT16_MAX + 1];	/* that has sent an id last */
 };
 

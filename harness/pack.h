@@ -61,4 +61,14 @@ int pack_message(const struct program *program, const struct program_step *step,
 int pack_unmessage(struct program *program, struct program_step *step, const uint8_t *bytes,
 		   size_t size);
 
+/*
+ * Makes a SEND that writes one whole register of a slot of the test device the SLOT, or POKE, that
+ * sends the same, and leaves any other as it is.
+ */
+void pack_unslot(const struct program *program, struct program_step *step);
+
+/* Makes `step` the one that sends these bytes as they are: RAW. 0 or -ENOSPC, as above. */
+int pack_unraw(struct program *program, struct program_step *step, const uint8_t *bytes,
+	       size_t size);
+
 #endif

@@ -9,6 +9,7 @@
 
 #define COMMANDS 32u		/* more than the numbers of all commands */
 #define HEADER sizeof(struct wire_header)
+#define PACK_FILL 32u		/* bytes, all the same, are data that is filled */
 
 /* Fields of the header, by index. */
 enum pack_header {
@@ -402,6 +403,31 @@ static size_t pack_take_fields(struct program_step *step, const uint8_t *bytes, 
 	return end;
 }
 
+/* Bytes behind the fields, of which one many times takes no room. 0 or -ENOSPC. */
+static int pack_take_data(struct program *program, struct program_step *step, const uint8_t *bytes,
+			  size_t size)
+{
+	if (size >= PACK_FILL && size <= PROGRAM_FILLED && !memcmp(bytes, bytes + 1, size - 1)) {
+		step->data = (struct program_data){
+			.size = (uint32_t)size,
+			.filled = true,
+			.fill = *bytes,
+		};
+		return 0;
+	}
+	return size > UINT32_MAX ? -ENOSPC :
+				   program_set_data(program, step, bytes, (uint32_t)size);
+}
+
+int pack_unraw(struct program *program, struct program_step *step, const uint8_t *bytes,
+	       size_t size)
+{
+	memset(step, 0, sizeof(*step));
+	step->op = PROGRAM_RAW;
+	step->repeat = 1;
+	return pack_take_data(program, step, bytes, size);
+}
+
 int pack_unmessage(struct program *program, struct program_step *step, const uint8_t *bytes,
 		   size_t size)
 {
@@ -423,10 +449,55 @@ int pack_unmessage(struct program *program, struct program_step *step, const uin
 	if (size < end && !(size == HEADER && reply && header.error)) {
 		step->properties |= PROGRAM_CUT;
 		step->cut = (uint32_t)size;
-	} else if (size > end && program_set_data(program, step, bytes + end,
-						  (uint32_t)(size - end)) < 0) {
+	} else if (size > end && pack_take_data(program, step, bytes + end, size - end) < 0) {
 		return -ENOSPC;
 	}
 	pack_forget(step);
 	return 0;
+}
+
+/* The register of a slot at this place and of this width, set in `slot`; false without one. */
+static bool pack_find_register(struct program_step *slot, uint64_t offset, uint32_t width,
+			       uint64_t value)
+{
+	const struct schema_field *rows;
+	size_t count;
+
+	slot->command = (uint16_t)((offset - SLOT_BASE) / SLOT_SIZE);
+	offset = (offset - SLOT_BASE) % SLOT_SIZE;
+	if (offset == SLOT_STEP && width == 4) {
+		slot->op = PROGRAM_POKE;
+		slot->number[0] = value;
+		return true;
+	}
+	slot->op = PROGRAM_SLOT;
+	count = program_fields(slot, &rows);
+	for (size_t i = 0; i < count; i++) {
+		if (rows[i].offset != offset || rows[i].width != width)
+			continue;
+		slot->set = (uint16_t)(1u << i);
+		slot->field[i].number = value;
+		return true;
+	}
+	return false;
+}
+
+void pack_unslot(const struct program *program, struct program_step *step)
+{
+	struct program_step slot = { .properties = step->properties, .repeat = 1 };
+	int offset = program_field(step, "offset");
+	uint8_t bytes[sizeof(uint64_t)] = { 0 };
+	uint64_t at;
+
+	if (step->op != PROGRAM_SEND || step->command != WIRE_REGION_WRITE || step->nfds ||
+	    step->npieces || offset < 0 || step->set != 1u << offset || step->data.filled ||
+	    step->data.size > sizeof(bytes) ||
+	    step->properties & (PROGRAM_CUT | PROGRAM_NO_REPLY))
+		return;
+	at = step->field[offset].number;
+	if (at < SLOT_BASE || at >= SLOT_BASE + (uint64_t)SLOT_SIZE * PROGRAM_SLOTS)
+		return;
+	memcpy(bytes, program->bytes + step->data.at, step->data.size);
+	if (pack_find_register(&slot, at, step->data.size, pack_load(bytes, 8)))
+		*step = slot;
 }

@@ -9,6 +9,7 @@
 #include "vuc.h"
 
 #include "client.h"
+#include "client_note.h"
 #include "envelope.h"
 #include "memory.h"
 #include "message.h"
@@ -19,6 +20,7 @@
 #include "schema.h"
 #include "stream.h"
 #include "target.h"
+#include "text.h"
 
 #define SAME_FIELD(outer, inner, field) \
 	_Static_assert(offsetof(struct outer, field) == offsetof(struct inner, field) && \
@@ -143,6 +145,8 @@ SAME_NUMBER(VUC_TARGET_UNKNOWN, TARGET_UNKNOWN);
 SAME_NUMBER(VUC_ORACLE_LEASE, ORACLE_LEASE);
 SAME_NUMBER(VUC_ORACLE_SEAL, ORACLE_SEAL);
 SAME_NUMBER(VUC_ORACLE_PIPE, ORACLE_PIPE);
+
+_Static_assert(VUC_PROGRAM_SIZE >= TEXT_SIZE + CLIENT_NOTE_COMMENT, "room for a program");
 
 uint32_t vuc_abi_version(void)
 {
@@ -269,6 +273,16 @@ int vuc_client_judged(struct vuc_client *client, const char *const *strict)
 void vuc_client_unjudged(struct vuc_client *client)
 {
 	client_unjudged((struct client *)client);
+}
+
+int vuc_client_recorded(struct vuc_client *client)
+{
+	return client_recorded((struct client *)client);
+}
+
+int vuc_client_program(struct vuc_client *client, char *text, size_t size)
+{
+	return client_program((struct client *)client, text, size);
 }
 
 uint32_t vuc_client_finding(const struct vuc_client *client, uint32_t index,

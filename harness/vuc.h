@@ -232,6 +232,20 @@ VUC_EXPORT int vuc_client_judged(struct vuc_client *client, const char *const *s
 /* Messages go over the sockets that the client does not see: the model judges no more. */
 VUC_EXPORT void vuc_client_unjudged(struct vuc_client *client);
 
+/*
+ * From now on, which has to be before anything was sent, what goes over the connection is written
+ * down as a program (corpus/README.md). -EBUSY when it is already.
+ */
+VUC_EXPORT int vuc_client_recorded(struct vuc_client *client);
+
+/*
+ * The text of the program, to be asked for when nothing more is sent, with a NUL; a comment at its
+ * end says what it had no room for. The length without the NUL, 0 when nothing was written down;
+ * -ENOSPC, never with VUC_PROGRAM_SIZE.
+ */
+#define VUC_PROGRAM_SIZE 0x100000
+VUC_EXPORT int vuc_client_program(struct vuc_client *client, char *text, size_t size);
+
 struct vuc_finding {
 	char code[48];		/* "reply.unexpected-success": as a failed case would say */
 	char requirement[24];	/* "DMA-MAP-005" */

@@ -19,7 +19,8 @@ from ctypes import (
 from pathlib import Path
 from typing import Any
 
-DEFINES = {"VUC_ABI_VERSION": 1, "VUC_NESTED": 0x10000, "VUC_MAX_FDS": 253}
+DEFINES = {"VUC_ABI_VERSION": 1, "VUC_NESTED": 0x10000, "VUC_MAX_FDS": 253,
+           "VUC_PROGRAM_SIZE": 0x100000}
 
 ENUMS: dict[str, dict[str, int]] = {
     "vuc_role": {
@@ -175,6 +176,8 @@ FUNCTIONS: dict[str, tuple[Any, list]] = {
     "vuc_client_shutdown": (c_int, [_client]),
     "vuc_client_judged": (c_int, [_client, POINTER(c_char_p)]),
     "vuc_client_unjudged": (None, [_client]),
+    "vuc_client_recorded": (c_int, [_client]),
+    "vuc_client_program": (c_int, [_client, c_char_p, c_size_t]),
     "vuc_client_finding": (c_uint32, [_client, c_uint32, pointers["vuc_finding"]]),
     "vuc_target_start": (c_int, [pointers["vuc_start"], POINTER(_target)]),
     "vuc_target_attach": (c_int, [c_char_p, POINTER(_target)]),

@@ -165,6 +165,11 @@ class Worker:
 
     stop = discard
 
+    def forget_programs(self) -> None:
+        """What is sent from now on is no case's."""
+        if self._target is not None:
+            self._target.programs = None
+
     # ---- after a case ----
 
     def after(self, context: Context) -> Failure | None:
@@ -243,8 +248,10 @@ class Worker:
 class Context:
     """What one run of a case opened; close() closes it and keeps what has to be judged."""
 
-    def __init__(self, worker: Worker):
+    def __init__(self, worker: Worker, programs: list[str] | None = None):
+        """`programs` gets what the connections of the case send (Connection.recorded)."""
         self.worker = worker
+        self.programs = programs
         self.fds = Fds()
         self.used = False
         self.connected = False
@@ -256,6 +263,7 @@ class Context:
     def target(self) -> Target:
         """The server under test. Connections that are opened on it directly are the case's."""
         found = self.worker.ready()
+        found.programs = self.programs
         self.used = self.connected = True
         return found
 
@@ -279,6 +287,7 @@ class Context:
         if not self.worker.profile.argv:
             raise Broken("a case with a server of its own needs the feature `process`")
         target = Target(self.worker.profile, **arguments)
+        target.programs = self.programs
         self._privates.append(target)
         return target
 
@@ -295,6 +304,7 @@ class Context:
             connection.close()
             self.violations += connection.violations()
         self.fds.close()
+        self.worker.forget_programs()
         for target in self._privates:
             self.trouble = self.trouble or private_trouble(target)
             target.close()

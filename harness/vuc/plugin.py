@@ -12,12 +12,13 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
 
-from . import difference, marks
+from . import difference, marks, record
 from .around import Context, Worker
 from .duration import DEFAULT_SCALE, set_patience
 from .failure import BEFORE_LINES, Failure
@@ -57,6 +58,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--scale", type=float, default=os.environ.get("SCALE", DEFAULT_SCALE),
                     metavar="FACTOR", help="multiplies counts and durations of cases that "
                     f"repeat something (default: $SCALE, or {DEFAULT_SCALE})")
+    group.addoption("--record", type=Path, metavar="DIR",
+                    help="gets what each case sends, as programs")
     group.addoption("--report-dir", metavar="DIR", default="build/report",
                     help="gets <target>.xml and <target>.json (default: build/report)")
 
@@ -83,6 +86,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Reporter(config, profile, judge), "vuc-reporter")
         if profile.socket and getattr(config.option, "tx", None):
             config.option.tx = config.option.tx[:1]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    folder = session.config.option.record
+    if folder is not None and not hasattr(session.config, "workerinput") and folder.is_dir():
+        record.keep_once(folder)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -179,7 +188,11 @@ class Runner:
     def run_once(self, item: pytest.Item, nextitem: pytest.Item | None) -> tuple[list, dict]:
         """The same against one server: pytest's reports, and the result."""
         case = item.stash[CASE].read_by(self.worker.profile.readings)
-        reports, failure, context = self.attempt(item, nextitem)
+        folder = self.config.option.record
+        programs = None if folder is None else []
+        reports, failure, context = self.attempt(item, nextitem, programs)
+        if programs:
+            record.write(folder, case.id, case.requirements, programs)
         raised = item.stash[RAISED][0] if item.stash[RAISED] else None
         if failure is None and self.worker.suspects_leak():
             failure = self.worker.leak(lambda: self.attempt(item, nextitem)[1])
@@ -192,11 +205,13 @@ class Runner:
             self.worker.discard()
         return reports, result_of(case, verdict, self.judge, envelope)
 
-    def attempt(self, item: pytest.Item, nextitem: pytest.Item | None) -> tuple:
-        """Runs the case once: pytest's reports, what the checks found, what the case used."""
+    def attempt(self, item: pytest.Item, nextitem: pytest.Item | None,
+                programs: list[str] | None = None) -> tuple:
+        """Runs the case once: pytest's reports, what the checks found, what the case used.
+        `programs` gets what it sends."""
         if hasattr(item, "_request"):
             item._initrequest()
-        context = Context(self.worker)
+        context = Context(self.worker, programs)
         item.stash[CONTEXT] = context
         item.stash[RAISED] = []
         reports = runtestprotocol(item, nextitem=nextitem, log=False)

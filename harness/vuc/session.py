@@ -63,6 +63,7 @@ class Connection(Owned):
         self._next_id = 1
         self._seen: list[SimpleNamespace] = []  # violations, once closed
         self._owned: list[Fd] = []
+        self._programs: list[str] | None = None
         self._trace: deque[tuple[str, int, Any]] = deque(maxlen=TRACE_LENGTH)
         self.negotiated: dict[str, Any] | None = None
         self.limits = Limits()
@@ -88,6 +89,7 @@ class Connection(Owned):
             self._owned.pop().close()
         if not self.closed:
             self._seen = self.violations()
+            self._write_down()
             _abi.lib.vuc_client_free(self._client)
             self._client = _CLOSED
 
@@ -148,6 +150,18 @@ class Connection(Owned):
         """What follows goes around this connection: the model judges no more."""
         if not self.closed:
             _abi.lib.vuc_client_unjudged(self._client)
+
+    def recorded(self, programs: list[str]) -> None:
+        """From now on, before anything is sent, what goes over the connection is written down;
+        close() adds the program to `programs`."""
+        _abi.call("client_recorded", self._client)
+        self._programs = programs
+
+    def _write_down(self) -> None:
+        if self._programs is not None:
+            text = ctypes.create_string_buffer(_abi.DEFINES["VUC_PROGRAM_SIZE"])
+            _abi.call("client_program", self._client, text, len(text))
+            self._programs.append(text.value.decode())
 
     def outstanding(self) -> int:
         """The number of commands that still have to be answered."""

@@ -114,6 +114,7 @@ class Target:
         self.sessions = profile.sessions
         self.baseline: Resources | None = None
         self.starts = 0
+        self.programs: list[str] | None = None  # gets what connections send from now on
         self._handle: Any = None
         self._connected = False  # has this process been connected to?
         self._directory: Path | None = None
@@ -249,6 +250,8 @@ class Target:
         self._connected = True
         if self.profile.readings:
             connection.judged(self.profile.strict)
+        if self.programs is not None:
+            connection.recorded(self.programs)
         return connection
 
     def _used_up(self) -> bool:
