@@ -78,8 +78,17 @@ campaign = @$$(cat build/python) ci/campaign.py $(1) $(FUZZER) --build=$(B) --ti
 	$(if $(filter 1,$(RESUME)),--resume) $(FUZZ_SEEDS:%=--seeds=%) \
 	$(if $(PROGRAMS),--vuc=$(B)/vuc) $(2) -- $(ARGS)
 
-fuzz: $(B)/fuzz/fuzz_$(FUZZER) $(if $(PROGRAMS),$(B)/vuc) ## FUZZER=session TIME=60 RESUME=, libFuzzer
+# Of a server that is named: over its socket, whoever wrote it, by programs that vuc makes up.
+ifeq ($(SERVER)$(SOCKET)$(filter-out file,$(origin TARGET)),)
+fuzz: $(B)/fuzz/fuzz_$(FUZZER) $(if $(PROGRAMS),$(B)/vuc) ## FUZZER=session TIME=60 RESUME=; TARGET=
 	$(call campaign,fuzz,--binary=$<)
+else
+fuzz: $(B)/vuc $(B)/libvuc.so $(OURS)
+	@$$(cat build/python) ci/fuzz_server.py $(if $(TARGET),--target='$(TARGET)') \
+		$(if $(SERVER),--server="$$SERVER") $(if $(SOCKET),--socket='$(SOCKET)') \
+		--vuc=$< --build=$(B) --level=$(LEVEL) --time=$(TIME) --seeds=corpus/seed \
+		--seeds=corpus/regress -- $(ARGS)
+endif
 
 AFL_NEEDS = $(B)/afl/cmplog_$(FUZZER) $(MUTATOR) $(if $(PROGRAMS),$(B)/vuc)
 afl: $(B)/afl/afl_$(FUZZER) $(AFL_NEEDS) ## the same with AFL++

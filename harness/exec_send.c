@@ -132,7 +132,8 @@ static bool exec_sent(struct exec *exec, uint32_t index, size_t nparts, int resu
 	}
 	model_broke(c->model);
 	c->broke = true;
-	if (!c->nrequests) {
+	/* One connection after the other is a way to serve, too: the first is still there. */
+	if (!c->nrequests && (c->served || !c->second)) {
 		c->hung = exec->hung = true;
 		exec_blame_text(exec, index, "server.hang", "the server reads nothing any more");
 	}

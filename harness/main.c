@@ -21,6 +21,7 @@ struct main_command {
 
 static const struct main_command main_commands[] = {
 	{ "run", main_run, "run programs on a server and judge what it does" },
+	{ "fuzz", main_fuzz, "make programs up and run them, and keep what is found" },
 	{ "minimize", main_minimize, "make a program that fails as small as it can be" },
 	{ "record", main_record, "stand between a client and a server and write what they say" },
 	{ "print", main_print, "print programs as text" },

@@ -35,6 +35,7 @@ int main_pack(const struct main_call *call);
 int main_minimize(const struct main_call *call);
 int main_explain(const struct main_call *call);
 int main_record(const struct main_call *call);
+int main_fuzz(const struct main_call *call);
 
 /* Says what is wrong on stderr; MAIN_USAGE. */
 int main_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -97,6 +98,21 @@ int main_server_check(const struct main_server *server);
  */
 int main_server_run(struct main_server *server, const struct program *program,
 		    struct verdict *verdict);
+
+struct main_watch;
+
+/*
+ * For who runs several programs on one server: starts it, or looks for the one that runs. 0 or
+ * -errno; main_server_end is due in either case, behind main_watch_end if that is asked.
+ */
+int main_server_begin(const struct main_server *server, struct main_watch *watch);
+void main_server_end(struct main_watch *watch);
+
+/*
+ * Does the server have the test device? Asked once, of a server of its own; one that runs already
+ * may serve a single connection, and is believed.
+ */
+bool main_server_has_device(struct main_server *server);
 
 /* From now on SIGINT ends the run that is under way, and sets server->interrupted. */
 void main_server_catch(struct main_server *server);

@@ -201,7 +201,7 @@ static int main_launch(struct main_watch *watch, char *const *argv)
 	return error ? error : target_wait_ready(watch->target, MAIN_READY_MS);
 }
 
-static int main_begin(const struct main_server *server, struct main_watch *watch)
+int main_server_begin(const struct main_server *server, struct main_watch *watch)
 {
 	int error;
 
@@ -214,7 +214,7 @@ static int main_begin(const struct main_server *server, struct main_watch *watch
 	return target_attach(server->socket, &watch->target);
 }
 
-static void main_end(struct main_watch *watch)
+void main_server_end(struct main_watch *watch)
 {
 	target_free(watch->target);
 	if (!watch->directory[0])
@@ -271,21 +271,17 @@ static bool main_has_op(const struct program *program, enum program_op op)
 	return false;
 }
 
-/*
- * Does the server have the test device? Asked once, of a server of its own; one that runs already
- * may serve a single connection, and is believed.
- */
-static bool main_has_device(struct main_server *server)
+bool main_server_has_device(struct main_server *server)
 {
 	struct main_watch watch;
 
 	if (server->asked || !server->argv)
 		return server->asked ? server->device : true;
 	/* One that does not start at all is for the run to tell. */
-	server->device = main_begin(server, &watch) ||
+	server->device = main_server_begin(server, &watch) ||
 			 main_watch_device(&watch, server->options.long_ms);
 	server->asked = true;
-	main_end(&watch);
+	main_server_end(&watch);
 	return server->device;
 }
 
@@ -295,7 +291,7 @@ static const char *main_lacks(struct main_server *server, const struct program *
 	if (server->once && main_has_op(program, PROGRAM_CONNECT))
 		return "the server serves one connection only";
 	if ((main_has_op(program, PROGRAM_SLOT) || main_has_op(program, PROGRAM_POKE)) &&
-	    !main_has_device(server))
+	    !main_server_has_device(server))
 		return "the server does not have the test device";
 	return NULL;
 }
@@ -313,7 +309,7 @@ int main_server_run(struct main_server *server, const struct program *program,
 		verdict_none(verdict, VERDICT_SKIP, lacks);
 		return MAIN_SKIP;
 	}
-	error = main_begin(server, &watch);
+	error = main_server_begin(server, &watch);
 	if (error) {
 		main_watch_log(&watch, verdict);
 		result = main_broken(verdict, "the server is not there", error);
@@ -326,6 +322,6 @@ int main_server_run(struct main_server *server, const struct program *program,
 		else
 			result = verdict_word(verdict) == VERDICT_FAIL ? MAIN_FAIL : MAIN_PASS;
 	}
-	main_end(&watch);
+	main_server_end(&watch);
 	return result;
 }
