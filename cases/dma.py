@@ -212,6 +212,8 @@ class Guest:
                 end = monotonic() + long()
             reply = self.session.pending_reply(sent)
             if reply is not None:
+                if self.session.twin:
+                    self.serve()  # what was sent before it, by the other socket, is there by now
                 return reply
             if monotonic() > end:
                 return self.session.reply(sent, 0)
