@@ -243,7 +243,7 @@ void driver_send(uint32_t connection, uint32_t channel, const struct client_send
 		driver_finding("sending: %s", strerror(-error));
 }
 
-static void driver_tell(uint32_t connection, const struct message *m)
+void driver_tell(uint32_t connection, const struct message *m)
 {
 	uint32_t size = m->msg_size - (uint32_t)sizeof(struct wire_header), sum = 0;
 

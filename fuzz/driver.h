@@ -51,6 +51,9 @@ void driver_tick(uint64_t ms);
 /* Takes and judges what has come. */
 void driver_receive(void);
 
+/* Prints one line for a message that has come: all of its header, and a sum of its body. */
+void driver_tell(uint32_t connection, const struct message *m);
+
 /* The end of an input. True: it has to be done again, to tell whose a descriptor is. */
 bool driver_end(void);
 

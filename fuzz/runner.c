@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver.h"
 #include "link.h"
 #include "verdict.h"
 
@@ -59,17 +60,6 @@ static int runner_send(void *link, uint32_t connection, const struct client_send
 	return runner.server.ops->send(link, connection, what);
 }
 
-static void runner_tell(uint32_t connection, const struct message *m)
-{
-	uint32_t size = m->msg_size - (uint32_t)sizeof(struct wire_header), sum = 0;
-
-	for (uint32_t i = 0; i < size; i++)
-		sum = sum * 31 + m->body[i];
-	printf("  c%u.%u id=%u command=%u size=%u flags=0x%x error=%u fds=%u sum=%08x\n",
-	       connection, m->channel, m->id, m->command, m->msg_size, m->flags, m->error, m->nfds,
-	       sum);
-}
-
 static int runner_recv(void *link, uint32_t connection, uint32_t channel, int timeout_ms,
 		       struct message **out)
 {
@@ -84,7 +74,7 @@ static int runner_recv(void *link, uint32_t connection, uint32_t channel, int ti
 		runner.maps |= m->command == WIRE_DMA_MAP && runner.passes;
 	}
 	if (runner.tells && !runner.repeats)
-		runner_tell(connection, m);
+		driver_tell(connection, m);
 	return n;
 }
 
