@@ -56,8 +56,9 @@ static void space_plan_room(struct space_plan *plan, uint64_t child, const struc
 {
 	bool root = cut->level == plan->level;
 
-	if (space_plan_is_above(plan, child, cut) ||
-	    (!child && (root || added > SPACE_SPARSE_WIDTH))) {
+	if (space_plan_is_above(plan, child, cut))
+		return;	/* counted for all levels at once */
+	if (!child && (root || added > SPACE_SPARSE_WIDTH)) {
 		plan->dense++;
 	} else if (!child) {
 		plan->sparse++;
@@ -253,6 +254,8 @@ int space_insert(struct space *space, uint64_t first, uint64_t pages, uint64_t e
 	plan.root = atomic_load_explicit(&space->root, memory_order_relaxed);
 	plan.root_level = space_word_key(plan.root);
 	plan.level = space_root_level(plan.root, first, first + pages - 1);
+	if (plan.root)
+		plan.dense = plan.level - plan.root_level; /* wherever in there the mapping goes */
 	cut = space_cut(plan.level, first, first + pages - 1);
 	error = space_plan_node(&plan, plan.root, &cut);
 	if (error)

@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include "space_model.h"
+#include "space_node.h"
+#include "space_pool.h"
 
 #define RUNS 12
 #define RUN_BYTES 200000	/* some 25,000 operations */
@@ -259,6 +261,30 @@ static void starve(bool on)
 	assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
 }
 
+/* The root grows by so many levels at once, to a mapping that is not below the old one. */
+static void test_quota_of_bytes_holds_however_high_the_tree_becomes(void **state)
+{
+	struct space *space = &((struct fixture *)*state)->space;
+
+	for (unsigned int level = 1; level < SPACE_LEVELS; level++) {
+		uint64_t far = UINT64_C(3) << (9 * level);
+		unsigned int pages = 0;
+		int error;
+
+		do {
+			space_clear(space);
+			space->pool.quota = SIZE_MAX;
+			assert_int_equal(insert(space, 0, 1), 0);
+			space->pool.quota = space_bytes(space) + (size_t)pages++ * SPACE_PAGE;
+			error = insert(space, far, 1);
+			assert_true(space_bytes(space) <= space->pool.quota);
+			assert_int_equal(space_count(space), error ? 1 : 2);
+		} while (error == -ENOSPC);
+		assert_int_equal(error, 0);
+		assert_in_range(pages, level + 1, level + 4);
+	}
+}
+
 static void test_each_allocation_may_fail_and_nothing_is_done_in_part(void **state)
 {
 	struct space *space = &((struct fixture *)*state)->space;
@@ -344,6 +370,7 @@ int main(void)
 		with_fixture(test_huge_over_small_and_small_over_huge_overlap),
 		with_fixture(test_full_quota_of_mappings_is_usable_again_after_one_removal),
 		with_fixture(test_quota_of_bytes_is_kept_and_nothing_done_in_part),
+		with_fixture(test_quota_of_bytes_holds_however_high_the_tree_becomes),
 		with_fixture(test_each_allocation_may_fail_and_nothing_is_done_in_part),
 		with_fixture(test_nodes_wait_for_the_readers_of_their_addresses_alone),
 		with_fixture(test_dense_mappings_take_little_more_than_eight_bytes),
