@@ -33,6 +33,13 @@ static bool server_execute(struct server_instance *instance)
 	for (;;) {
 		int more;
 
+		/*
+		 * What was asked of the client by the twin socket is there before the reply to this
+		 * command: nothing is asked for a mapping behind the reply to its unmap. It is so
+		 * little (SESSION_REQUESTS) that the socket takes it.
+		 */
+		if (session->twinned)
+			transport_flush(&session->twin);
 		if (transport_queued(transport) >= SERVER_FLUSH_AT ||
 		    !transport_takes_more(transport))
 			transport_flush(transport);
@@ -116,6 +123,8 @@ void server_serve_twin(struct server_instance *instance)
 /* The command that waited is executed again, and if that was its end, what came behind it. */
 static void server_resume(struct server_instance *instance)
 {
+	if (instance->session.twinned)
+		transport_flush(&instance->session.twin);
 	dispatch_resume(&instance->dispatch);
 	device_run(&instance->device);
 	if (instance->session.deferred)
