@@ -387,14 +387,17 @@ static const struct model_dma_node *model_dma_exact(const struct model_dma *dma,
 	       node->last - node->address == unmap->size - 1 ? node : NULL;
 }
 
-/* A range that may be mapped exactly like this. */
-static bool model_dma_exact_doubt(const struct model_dma *dma, const struct wire_dma_unmap *unmap)
+/* A range that may be mapped exactly like this: its place among the doubts, ndoubts if none is. */
+static uint32_t model_dma_exact_doubt(const struct model_dma *dma,
+				      const struct wire_dma_unmap *unmap)
 {
-	for (uint32_t i = 0; i < dma->ndoubts; i++)
-		if (dma->doubt[i].address == unmap->address && unmap->size &&
-		    dma->doubt[i].last - dma->doubt[i].address == unmap->size - 1)
-			return true;
-	return false;
+	uint32_t i = 0;
+
+	while (i < dma->ndoubts &&
+	       (!unmap->size || dma->doubt[i].address != unmap->address ||
+		dma->doubt[i].last - dma->doubt[i].address != unmap->size - 1))
+		i++;
+	return i;
 }
 
 static void model_dma_judge_unmap(const struct model *model, const struct model_asked *asked,
@@ -415,7 +418,7 @@ static void model_dma_judge_unmap(const struct model *model, const struct model_
 		if (unmap.argsz >= sizeof(unmap) && unmap.argsz <= MODEL_LARGE &&
 		    model_serves(model) && asked->size - sizeof(unmap) <= ignored)
 			model_demand(out, "DMA-UNMAP-001", "the range is mapped like this");
-	} else if (!model_dma_exact_doubt(dma, &unmap)) {
+	} else if (model_dma_exact_doubt(dma, &unmap) == dma->ndoubts) {
 		model_refuse(out, "DMA-UNMAP-003", "no mapping is 0x%llx, 0x%llx bytes",
 			     (unsigned long long)unmap.address, (unsigned long long)unmap.size);
 	}
@@ -443,27 +446,36 @@ static void model_dma_check_unmap(struct model *model, const struct model_asked 
 			    came.argsz);
 }
 
+/* A request that has to succeed if the range is mapped. */
+static bool model_dma_is_plain(const struct model_asked *asked, const struct wire_dma_unmap *unmap)
+{
+	return !unmap->flags && unmap->argsz >= sizeof(*unmap) && asked->size == sizeof(*unmap) &&
+	       !asked->nfds;
+}
+
 static void model_dma_apply_unmap(struct model *model, const struct model_asked *asked,
 				  enum model_outcome outcome, const struct model_message *reply)
 {
 	struct model_dma *dma = &model->dma;
 	struct wire_dma_unmap unmap;
+	uint32_t doubt;
 	uint64_t last;
 
 	(void)reply;
 	if (dma->lost || !model_body(asked, &unmap, sizeof(unmap)))
 		return;
+	doubt = model_dma_exact_doubt(dma, &unmap);
 	last = unmap.address + (unmap.size - 1);
 	if (model_dma_exact(dma, &unmap) && outcome != MODEL_ERROR) {
 		model_dma_remove(dma, unmap.address);
 		if (outcome == MODEL_UNKNOWN)
 			model_dma_doubt(dma, unmap.address, last);
-	} else if (model_dma_exact_doubt(dma, &unmap)) {
-		/* A range that a good request can not unmap is not mapped. */
-		if (outcome == MODEL_OK ||
-		    (outcome == MODEL_ERROR && !unmap.flags && unmap.argsz >= sizeof(unmap) &&
-		     asked->size == sizeof(unmap)))
+	} else if (doubt < dma->ndoubts) {
+		/* A range that a good request can not unmap is not mapped; one around it may be. */
+		if (outcome == MODEL_OK)
 			model_dma_settle(dma, unmap.address, last);
+		else if (outcome == MODEL_ERROR && model_dma_is_plain(asked, &unmap))
+			dma->doubt[doubt] = dma->doubt[--dma->ndoubts];
 	} else if (unmap.flags && outcome != MODEL_ERROR) {
 		dma->lost = true;	/* whatever the flag means */
 	}

@@ -273,6 +273,33 @@ static void doubtful_unmap_does_what_its_reply_says(void **state)
 	can_not_unmap(*state, BASE, SIZE);
 }
 
+static void range_around_one_that_is_not_mapped_may_still_be(void **state)
+{
+	struct wire_dma_map around = map_of(BASE, SIZE), inside = map_of(BASE + PAGE, PAGE);
+	struct wire_dma_map map = map_of(BASE, PAGE);
+
+	around.argsz = inside.argsz = 31;
+	is_mapped(*state, 0, PAGE);
+	ask_flagged(*state, WIRE_DMA_MAP, PART(around), WIRE_NO_REPLY);
+	ask_flagged(*state, WIRE_DMA_MAP, PART(inside), WIRE_NO_REPLY);
+	may_fail(*state, WIRE_DMA_UNMAP, UNMAP(BASE + PAGE, PAGE));
+	can_not_unmap(*state, BASE + PAGE, PAGE);
+	may_map(*state, &map, NULL, 0);
+}
+
+static void unmap_with_a_descriptor_may_be_refused_for_that(void **state)
+{
+	struct wire_dma_map map = map_of(BASE, SIZE);
+	struct wire_dma_unmap unmap = unmap_of(BASE, SIZE);
+
+	map.argsz = 31;
+	is_mapped(*state, 0, PAGE);
+	ask_flagged(*state, WIRE_DMA_MAP, PART(map), WIRE_NO_REPLY);
+	may_fail(*state, WIRE_DMA_UNMAP,
+		 (struct judged_part){ &unmap, sizeof(unmap), &memory, 1 });
+	is_unmapped(*state, BASE, SIZE);
+}
+
 static void flag_for_all_ranges_may_unmap_them(void **state)
 {
 	struct wire_dma_unmap all = { 24, 2, 0, 0 };
@@ -427,6 +454,8 @@ int main(void)
 		JUDGED(one_range_more_than_announced_is_refused),
 		JUDGED(only_what_is_mapped_like_this_can_be_unmapped),
 		JUDGED(doubtful_unmap_does_what_its_reply_says),
+		JUDGED(range_around_one_that_is_not_mapped_may_still_be),
+		JUDGED(unmap_with_a_descriptor_may_be_refused_for_that),
 		JUDGED(flag_for_all_ranges_may_unmap_them),
 		JUDGED(longer_unmap_is_read_in_two_ways),
 		JUDGED(reply_repeats_the_entry),
