@@ -97,9 +97,9 @@ $(B)/vuc: $(call objects,plain,$(call SRC,harness) $(wildcard harness/main*.c))
 	$(Q)$(CC) $(BASE) $(LDFLAGS) $^ $(LIBS_harness) -o $@
 
 # The register of requirements as a table of C.
-$(REGISTER): cases/requirements.toml ci/register_table.py | setup
+$(REGISTER): cases/requirements.toml cases/requirements-viommu.toml ci/register_table.py | setup
 	@mkdir -p $(@D)
-	$(Q)$$(cat build/python) ci/register_table.py $< >$@
+	$(Q)$$(cat build/python) ci/register_table.py $(filter %.toml,$^) >$@
 
 define unit_rule
 $(B)/tests$(3)/$(1)/%: $(B)/obj/$(2)/$(1)/tests/%.o $(call objects,$(2),$(call SRC,$(1)))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Makes the register of requirements (cases/requirements.toml) into a table in C, for `vuc`.
+"""Makes the register of requirements (cases/requirements*.toml) into a table in C, for `vuc`.
 
-    register_table.py REQUIREMENTS.toml > register.c
+    register_table.py REQUIREMENTS.toml... > register.c
 
-The rows stand in the order of the file; harness/verdict.h says what they hold.
+The rows stand in the order of the files; harness/verdict.h says what they hold.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 
 HEAD = """/* SPDX-License-Identifier: BSD-3-Clause */
-/* Made by ci/register_table.py from cases/requirements.toml; see verdict.h. */
+/* Made by ci/register_table.py from cases/requirements*.toml; see verdict.h. */
 #include "verdict.h"
 
 const struct verdict_clause verdict_clauses[] = {
@@ -41,9 +41,9 @@ def table(rows: list[dict[str, str]]) -> str:
     return HEAD + "".join(lines) + TAIL
 
 
-def main(path: str) -> None:
-    rows = tomllib.loads(Path(path).read_text(encoding="utf-8"))["requirement"]
-    sys.stdout.write(table(rows))
+def main(*paths: str) -> None:
+    files = (tomllib.loads(Path(path).read_text(encoding="utf-8")) for path in paths)
+    sys.stdout.write(table([row for file in files for row in file["requirement"]]))
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ part_build() { # 240
 part_clauses() { # 20
 	make all
 	check clauses "$python" ci/check_clauses.py
+	check extension "$python" ci/check_extension.py
 	check caught "$python" ci/check_caught.py
 }
 

@@ -19,7 +19,7 @@
 #include "model.h"
 #include "program.h"
 
-/* One row of the register of requirements; the table is made from cases/requirements.toml. */
+/* One row of the register of requirements; made from cases/requirements*.toml. */
 struct verdict_clause {
 	const char *id;		/* "DMA-UNMAP-004" */
 	const char *level;	/* "MUST", "SHOULD", "MAY", "UNSPECIFIED" */

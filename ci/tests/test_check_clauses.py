@@ -48,11 +48,37 @@ def test_client_s_requirements_need_no_case():
     assert check_clauses.problems({"A-B-003": "client"}, {}, []) == []
 
 
+OPEN = [{"ids": ["A-B-004"], "reason": "the server does not have it yet"}]
+
+
+def test_open_requirement_needs_no_case_yet():
+    assert check_clauses.problems(SUBJECTS, COVERS, [], {"A-B-004"}) == []
+    assert check_clauses.open_problems(SUBJECTS, {"A-B-001", "A-B-002"}, OPEN) == []
+
+
+# what breaks it: the list, and what is said
+BAD_LISTS = {
+    "has a case": ([{**OPEN[0], "ids": ["A-B-001"]}], "open A-B-001: not open any more"),
+    "client": ([{**OPEN[0], "ids": ["A-B-003"]}], "open A-B-003: no requirement on a server"),
+    "dangling": ([{**OPEN[0], "ids": ["Z-Z-1"]}], "open Z-Z-1: no requirement on a server"),
+    "twice": (OPEN * 2, "open A-B-004: twice"),
+    "no reason": ([{**OPEN[0], "reason": ""}], "open: a table needs ids and a reason"),
+    "key": ([{**OPEN[0], "by": "me"}], "open: a table needs ids and a reason"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LISTS)
+def test_rule_of_the_open_list_is_seen_to_fail(name):
+    tables, words = BAD_LISTS[name]
+    found = check_clauses.open_problems(SUBJECTS, {"A-B-001", "A-B-002"}, tables)
+    assert [line for line in found if words in line], found
+
+
 def test_waivers_are_read_from_the_file(tmp_path):
     path = tmp_path / "waivers.toml"
-    assert check_clauses.read_waivers(path) == []
+    assert check_clauses.read_tables(path, "waiver") == []
     path.write_text('[[waiver]]\nid = "A-B-004"\nreason = "r"\n', encoding="utf-8")
-    assert check_clauses.read_waivers(path) == [{"id": "A-B-004", "reason": "r"}]
+    assert check_clauses.read_tables(path, "waiver") == [{"id": "A-B-004", "reason": "r"}]
 
 
 def tree(folder: Path, cases: str, ids: list[str]) -> Path:
@@ -106,6 +132,19 @@ def test_command_prints_what_is_missing_and_fails(tmp_path, cases, said):
     assert said in done.stdout
 
 
+def test_command_reads_the_extension_and_what_is_open_there(tmp_path):
+    root = tree(tmp_path, CASES, ["INFO-DEV-001", "INFO-DEV-002"])
+    row = '[[requirement]]\nid = "VE-X-001"\nsubject = "server"\n'
+    extension = root / "cases/requirements-viommu.toml"
+    extension.write_text(row, encoding="utf-8")
+    assert "requirement VE-X-001: no case and no waiver" in command(root).stdout
+    extension.write_text('[[open]]\nids = ["VE-X-001"]\nreason = "r"\n' + row, encoding="utf-8")
+    done = command(root)
+    assert (done.returncode, done.stdout) == (
+        0, "clauses: 3 requirements, 2 cases, 0 waivers, 1 open\n")
+
+
 def test_command_is_content_with_a_good_tree(tmp_path):
     done = command(tree(tmp_path, CASES, ["INFO-DEV-001", "INFO-DEV-002"]))
-    assert (done.returncode, done.stdout) == (0, "clauses: 2 requirements, 2 cases, 0 waivers\n")
+    assert (done.returncode, done.stdout) == (
+        0, "clauses: 2 requirements, 2 cases, 0 waivers, 0 open\n")

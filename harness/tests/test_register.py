@@ -4,7 +4,7 @@
 import pytest
 
 from vuc.register import (
-    FEATURES, LEVELS, REGISTER_PATH, RegisterError, load_register, register,
+    FEATURES, LEVELS, REGISTER_PATHS, RegisterError, load_register, register,
 )
 
 ROW = """
@@ -23,7 +23,8 @@ notes = ""
 
 def test_every_requirement_is_read_in_the_order_of_the_specification():
     found = register()
-    assert len(found) == REGISTER_PATH.read_text().count("[[requirement]]") > 300
+    written = "".join(path.read_text() for path in REGISTER_PATHS)
+    assert len(found) == written.count("[[requirement]]") > 300
     assert next(iter(found)) == "CONN-SOCK-001"
     assert found.spec_version == "0.9.2"
     assert {row.level for row in found.values()} == set(LEVELS)
@@ -39,7 +40,7 @@ def test_what_the_specification_does_not_say_has_an_origin():
     origins = {row.id: row.origin for row in register().values() if row.origin}
     assert origins["PCI-HDR-001"].startswith("VFIO and PCI practice")
     assert {row.area.partition("-")[0] for row in register().values() if row.origin} == {
-        "PCI", "VIO"}
+        "PCI", "VIO", "VE"}
 
 
 def test_every_dependency_has_a_short_name_and_no_two_are_the_same():
@@ -74,3 +75,13 @@ def test_broken_register_is_refused(tmp_path, text, complaint):
     with pytest.raises(RegisterError, match=complaint) as caught:
         load_register(path)
     assert "r.toml" in str(caught.value)
+
+
+def test_files_of_a_register_follow_each_other_and_share_no_id(tmp_path):
+    first, second = tmp_path / "first.toml", tmp_path / "second.toml"
+    first.write_text(f'spec_version = "1"\n{ROW}')
+    second.write_text('spec_version = "2"\n' + ROW.replace("A-B-001", "A-A-001"))
+    found = load_register(first, second)
+    assert (list(found), found.spec_version) == (["A-B-001", "A-A-001"], "1")
+    with pytest.raises(RegisterError, match=r"second\.toml: A-A-001 occurs twice"):
+        load_register(second, first, second)

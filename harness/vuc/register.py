@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The register of requirements (cases/requirements.toml) and the features that checks depend on.
+"""The register of requirements (cases/requirements*.toml) and the features that checks depend on.
 
 A requirement's id is API: cases, reports and known failures name it. A feature is the short name,
 used in `needs`, of one thing that a device, a server or this machine must offer; its sentence is
@@ -18,7 +18,9 @@ from pathlib import Path
 
 LEVELS = ("MUST", "SHOULD", "MAY", "UNSPECIFIED")
 SUBJECTS = ("server", "client", "both")
-REGISTER_PATH = Path(__file__).resolve().parents[2] / "cases" / "requirements.toml"
+CASES = Path(__file__).resolve().parents[2] / "cases"
+# Of the specification, and of the vIOMMU extension; in this order.
+REGISTER_PATHS = (CASES / "requirements.toml", CASES / "requirements-viommu.toml")
 
 FEATURES: dict[str, str] = {
     # what the device offers
@@ -147,7 +149,7 @@ class Requirement:
 
 
 class Register(Mapping[str, Requirement]):
-    """All requirements by id, in the order of the specification."""
+    """All requirements by id, in the order of their files."""
 
     def __init__(self, requirements: list[Requirement], spec_version: str):
         self.spec_version = spec_version
@@ -183,19 +185,26 @@ def requirement_from(row: dict, place: str) -> Requirement:
     return Requirement(**{**row, "errno": tuple(row["errno"]), "depends": tuple(row["depends"])})
 
 
-def load_register(path: Path = REGISTER_PATH) -> Register:
-    """Reads a register; raises RegisterError (or OSError) if it is not a good one."""
-    try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise RegisterError(f"{path}: {error}") from error
-    rows = [requirement_from(row, str(path)) for row in data.get("requirement", [])]
-    if len({row.id for row in rows}) != len(rows):
-        raise RegisterError(f"{path}: an id occurs twice")
-    return Register(rows, data.get("spec_version", ""))
+def load_register(*paths: Path) -> Register:
+    """Reads the files of a register, whose version is that of the first; raises RegisterError (or
+    OSError) if it is not a good one."""
+    rows: dict[str, Requirement] = {}
+    versions = []
+    for path in paths:
+        try:
+            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise RegisterError(f"{path}: {error}") from error
+        versions.append(data.get("spec_version", ""))
+        for row in data.get("requirement", []):
+            one = requirement_from(row, str(path))
+            if one.id in rows:
+                raise RegisterError(f"{path}: {one.id} occurs twice")
+            rows[one.id] = one
+    return Register(list(rows.values()), versions[0])
 
 
 @cache
 def register() -> Register:
     """The register of this tree, read once."""
-    return load_register()
+    return load_register(*REGISTER_PATHS)
