@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fault.h"
+
 #define CHUNK_PATTERN_STEP 0x9du
 
 /* Which sides of an operation are memory of the client. */
@@ -71,6 +73,9 @@ static int chunk_hold(struct device_slot *slot, struct dma_part *part,
 	dma_release(slot->env->dma, part);
 	if (error)
 		return error;
+	if (fault_on(FAULT_misses_are_remembered) && part->size && !part->host &&
+	    part->address == *address)
+		return -ENOENT;
 	next = (struct dma_part){
 		.address = *address,
 		.size = device_slot_job(slot, SLOT_LEN) - slot->offset,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "dma.h"
 #include "fault.h"
@@ -101,8 +102,12 @@ static int dma_copy(struct dma *dma, const struct dma_move *move)
 {
 	uint8_t *host = move->part->host + (move->address - move->part->address);
 	bool reads = move->part->access == WINDOW_READ;
+	unsigned char there;
 	size_t n;
 
+	if (fault_on(FAULT_holes_are_faults) &&
+	    !mincore(host - move->address % DMA_PAGE, DMA_PAGE, &there) && !there)
+		return -EFAULT;
 	/* So many as the client takes to put its canaries where it has unmapped. */
 	for (int i = 0; i < 500 && fault_on(FAULT_lookup_yields); i++)
 		sched_yield();

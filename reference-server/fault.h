@@ -100,10 +100,14 @@
 	FAULT(each_map_has_a_window, "mappings of one file share no window") \
 	FAULT(files_are_not_told_apart, "a file is taken for another one of its file system") \
 	FAULT(open_mode_is_ignored, "a file may be written that was opened for reading") \
-	FAULT(seals_are_ignored, "a file may be written that is sealed against it") \
+	FAULT(seals_are_ignored, \
+	      "files are mapped without a look at their seals: to be written, or not to be read") \
 	FAULT(file_end_is_ignored, "a range may lie behind the end of its file") \
 	FAULT(large_leaf_is_a_page, "all pages of a large mapping lead to the first") \
 	FAULT(write_implies_read, "memory that may be written may be read") \
+	FAULT(misses_are_remembered, "an operation is told what its slot has missed before") \
+	FAULT(holes_are_faults, "DMA to a page that its file has not got fails") \
+	FAULT(file_goes_with_its_window, "memory that is unmapped is taken out of its file") \
 	FAULT(torn_copy_counts_whole, "a copy that a missing page cuts short counts as done") \
 	FAULT(burst_skips_faults, "a burst goes on behind an iteration that faults") \
 	FAULT(interrupt_comes_first, "the interrupt of an operation comes before its last bytes") \
@@ -141,6 +145,7 @@
 	FAULT(writes_are_not_logged, "the log of written pages has none that DMA wrote") \
 	FAULT(reads_are_logged, "the log of written pages has those that DMA read") \
 	FAULT(stop_does_not_wait, "the device is said to be stopped while DMA goes on") \
+	FAULT(pre_copy_stops, "the device is stopped from PRE_COPY on") \
 	FAULT(stop_drops_operations, "an operation that STOP finds is aborted") \
 	FAULT(given_up_message_counts, "the chunk of a message that STOP gave up counts as done") \
 	FAULT(operations_are_not_saved, "the state that is saved has no operation in it") \

@@ -116,6 +116,8 @@ static int migration_begin(struct migration *migration)
 {
 	int error = migration_stream_open(&migration->stream, migration->parts);
 
+	if (fault_on(FAULT_pre_copy_stops))
+		migration->ops->stop(migration->owner);
 	if (!error)
 		error = migration_stream_begin(&migration->stream);
 	if (!error)

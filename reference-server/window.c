@@ -155,7 +155,7 @@ static int window_open(struct window *window, const struct window_request *reque
 	window->rights = request->mode;
 	error = window_place(window, request,
 			     request->mode & WINDOW_WRITE ? PROT_READ | PROT_WRITE : PROT_READ);
-	if (error != -EPERM || request->access & WINDOW_WRITE)
+	if (error != -EPERM || request->access & WINDOW_WRITE || fault_on(FAULT_seals_are_ignored))
 		return error;
 	/* A file sealed against writing can still be read through a descriptor that may write. */
 	window->rights = WINDOW_READ;
@@ -215,6 +215,8 @@ static void window_close(struct window_table *table, unsigned int index)
 {
 	struct window *window = &table->windows[index];
 
+	if (fault_on(FAULT_file_goes_with_its_window))
+		madvise(window->base, window->pages * WINDOW_PAGE, MADV_REMOVE);
 	munmap(window->base, window->pages * WINDOW_PAGE);
 	if (window->fenced)
 		window_fenced(-1);

@@ -16,7 +16,8 @@ KEYS = {"name", "unit", "median", "spread", "peer", "ratio"}
 EVERY_RUN = {
     "lookup.table.dense.256", "bytes.table.far.16", "map.16", "map_cpu.256", "fill_fd.256",
     "unmap_fd_cpu.16", "vmas_fd.256", "fds.16", "rss_fd.256", "touch.256", "read.p50",
-    "pingpong.cpu", "unmap_idle.p50", "unmap_beside_dma_added.p50", "unmap_under_dma.p99",
+    "pingpong.cpu", "fourcalls.p50", "fourcalls.cpu", "unmap_idle.p50",
+    "unmap_beside_dma_added.p50", "unmap_under_dma.p99",
 }  # fmt: skip
 
 
@@ -40,7 +41,8 @@ def test_results_are_well_formed(tmp_path):
     names = [(row["name"], row["peer"]) for row in rows]
     assert len(names) == len(set(names))
     assert {name for name, _ in names} >= EVERY_RUN | {"twin:map.16", "twin:read.p50"}
-    assert {peer for name, peer in names if name == "read.p50"} == {"ping-pong", "twin"}
+    assert {peer for name, peer in names if name == "read.p50"} == {
+        "ping-pong", "four calls", "twin"}  # fmt: skip
     assert {peer for name, peer in names if name == "lookup.table.dense.256"} == {
         "flat array", "sorted tree"}  # fmt: skip
     memory = {row["name"]: row["median"] for row in rows}
@@ -84,6 +86,16 @@ def test_structures_and_the_bare_exchange_are_peers():
     ))  # fmt: skip
     assert [(row.name, row.peer, row.ratio) for row in rows if row.peer] == [
         ("lookup.table.dense.16", "flat array", 3), ("read.p50", "ping-pong", 1.5)]  # fmt: skip
+
+
+def test_page_says_what_of_a_read_is_system_calls():
+    series = [(bench.OURS, "read.p50", [9]), (bench.OURS, "pingpong.p50", [6])]
+    assert bench.read_lines(bench.rows_of(samples(*series))) == []
+    rows = bench.rows_of(samples(*series, (bench.OURS, "fourcalls.p50", [7.5])))
+    text = " ".join(bench.read_lines(rows))
+    assert [row.peer for row in rows] == ["four calls", "ping-pong", None, "ping-pong"]
+    assert "takes 1.5 times a ping-pong: the target of 1.15 is missed" in text
+    assert "takes 1.25 times a ping-pong, and REGION_READ 1.2 times that loop" in text
 
 
 def test_peer_that_costs_nothing_has_no_ratio():

@@ -9,8 +9,9 @@
  *                growth of the process in between
  * touch          a device operation (test device vdma) that looks up one byte in each of COUNT
  *                mappings of a page, of one file
- * read           COUNT times REGION_READ of 4 bytes, in turns with a bare exchange of as many bytes
- *                with a child of ours
+ * read           COUNT times REGION_READ of 4 bytes, in turns with exchanges of as many bytes with
+ *                children of ours: one that just receives and sends, and one that makes the four
+ *                system calls of a server
  * unmap          COUNT times DMA_UNMAP of an idle mapping, of an idle one while the device writes
  *                elsewhere, and of the one that the device writes to
  * unmap_idle     the first of these alone

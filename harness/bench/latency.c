@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,28 +43,69 @@ static double *samples(uint64_t count)
 	return seconds;
 }
 
-/* A child that answers EXCHANGE_OUT bytes by EXCHANGE_IN bytes, until the socket is closed. */
-static int echo(pid_t *pid)
+static bool send_all(int fd, const void *bytes, ssize_t size)
+{
+	return send(fd, bytes, (size_t)size, MSG_NOSIGNAL) == size;
+}
+
+/* Answers EXCHANGE_OUT bytes by EXCHANGE_IN bytes, until the socket is closed. */
+static void serve_bare(int fd)
 {
 	char bytes[EXCHANGE_IN] = { 0 };
-	int pair[2];
-	pid_t child;
 
+	while (recv(fd, bytes, EXCHANGE_OUT, MSG_WAITALL) == EXCHANGE_OUT &&
+	       send_all(fd, bytes, EXCHANGE_IN))
+		;
+}
+
+/*
+ * The same by the calls of a server that waits for several clients at once, and looks before it
+ * reads whether descriptors come, so that it gives them to the message that they came with.
+ */
+static void serve_four_calls(int fd)
+{
+	char bytes[EXCHANGE_IN] = { 0 };
+	struct iovec iov = { bytes, EXCHANGE_OUT };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct epoll_event event = { .events = EPOLLIN };
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
+		return;
+	while (epoll_wait(epoll, &event, 1, -1) == 1 &&
+	       recvmsg(fd, &msg, MSG_PEEK | MSG_DONTWAIT) == EXCHANGE_OUT &&
+	       recv(fd, bytes, EXCHANGE_OUT, MSG_DONTWAIT) == EXCHANGE_OUT &&
+	       send_all(fd, bytes, EXCHANGE_IN))
+		;
+	close(epoll);
+}
+
+/* A child of ours that answers beside the server. */
+struct echo {
+	const char *name;
+	void (*serve)(int fd);
+	double *seconds; /* of each exchange */
+	int fd;
+	pid_t pid;
+};
+
+static void echo_begin(struct echo *echo, uint64_t count)
+{
+	int pair[2];
+
+	echo->seconds = samples(count);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
 		subject_fail("socketpair: %s", strerror(errno));
-	child = fork();
-	if (child < 0)
+	echo->pid = fork();
+	if (echo->pid < 0)
 		subject_fail("fork: %s", strerror(errno));
-	if (child == 0) {
+	if (echo->pid == 0) {
 		close(pair[0]);
-		while (recv(pair[1], bytes, EXCHANGE_OUT, MSG_WAITALL) == EXCHANGE_OUT &&
-		       send(pair[1], bytes, EXCHANGE_IN, MSG_NOSIGNAL) == EXCHANGE_IN)
-			;
+		echo->serve(pair[1]);
 		_exit(0);
 	}
 	close(pair[1]);
-	*pid = child;
-	return pair[0];
+	echo->fd = pair[0];
 }
 
 static double seconds_of(struct timeval time)
@@ -71,12 +113,26 @@ static double seconds_of(struct timeval time)
 	return (double)time.tv_sec + (double)time.tv_usec / 1e6;
 }
 
+static void echo_end(struct echo *echo, uint64_t count)
+{
+	struct rusage usage;
+	double cpu;
+
+	close(echo->fd);
+	if (wait4(echo->pid, NULL, 0, &usage) != echo->pid)
+		subject_fail("wait4: %s", strerror(errno));
+	cpu = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+	emit_latency(echo->name, echo->seconds, count);
+	subject_emit("ns", cpu * 1e9 / (double)count, "%s.cpu", echo->name);
+	free(echo->seconds);
+}
+
 static double exchange(int fd, const void *out)
 {
 	char in[EXCHANGE_IN];
 	double begin = subject_now();
 
-	if (send(fd, out, EXCHANGE_OUT, MSG_NOSIGNAL) != EXCHANGE_OUT ||
+	if (!send_all(fd, out, EXCHANGE_OUT) ||
 	    recv(fd, in, sizeof(in), MSG_WAITALL) != EXCHANGE_IN)
 		subject_fail("the exchange has ended");
 	return subject_now() - begin;
@@ -87,35 +143,31 @@ void latency_read(uint64_t count)
 	struct subject_access message = { subject_header(WIRE_REGION_READ, EXCHANGE_OUT),
 					  { 0, WIRE_REGION_INDEX_BAR0, 4 },
 					  0 };
-	double *read = samples(count), *bare = samples(count);
+	struct echo bare = { .name = "pingpong", .serve = serve_bare };
+	struct echo four = { .name = "fourcalls", .serve = serve_four_calls };
+	double *read = samples(count);
 	struct subject_cost cost;
-	struct rusage usage;
-	pid_t child;
-	int fd = echo(&child);
 
+	echo_begin(&bare, count);
+	echo_begin(&four, count);
 	subject_read(0);
 	cost = subject_cost_begin();
-	for (uint64_t i = 0; i < count;) {
-		uint64_t end = i + TURN < count ? i + TURN : count;
-
+	for (uint64_t i = 0, end; i < count; i = end) {
+		end = i + TURN < count ? i + TURN : count;
 		for (uint64_t k = i; k < end; k++)
 			read[k] = exchange(subject_fd(), &message);
-		for (; i < end; i++)
-			bare[i] = exchange(fd, &message);
+		for (uint64_t k = i; k < end; k++)
+			bare.seconds[k] = exchange(bare.fd, &message);
+		for (uint64_t k = i; k < end; k++)
+			four.seconds[k] = exchange(four.fd, &message);
 	}
 	cost = subject_cost_end(cost);
-	close(fd);
-	if (wait4(child, NULL, 0, &usage) != child)
-		subject_fail("wait4: %s", strerror(errno));
+	/* The later child has the socket of the other as well. */
+	echo_end(&four, count);
+	echo_end(&bare, count);
 	emit_latency("read", read, count);
-	emit_latency("pingpong", bare, count);
 	subject_emit("ns", cost.cpu * 1e9 / (double)count, "read.cpu");
-	subject_emit("ns",
-		     (seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime)) * 1e9 /
-			     (double)count,
-		     "pingpong.cpu");
 	free(read);
-	free(bare);
 }
 
 static void map_range(uint64_t page, int fd)

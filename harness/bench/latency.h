@@ -9,8 +9,10 @@
 
 #include <stdint.h>
 
-/* REGION_READ of 4 bytes, and a bare exchange of as many bytes with a child of ours; also the
- * processor time of the server, and of the child, for one. */
+/*
+ * REGION_READ of 4 bytes, and exchanges of as many bytes with children of ours: bare ones, and such
+ * as make the four system calls of a server; also the processor time of each of them for one.
+ */
 void latency_read(uint64_t count);
 
 /*
