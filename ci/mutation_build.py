@@ -50,7 +50,7 @@ class Build:
         self.compiler = shlex.split(os.environ.get("CC", "cc"))
         self.libraries = subprocess.run(["pkg-config", "--libs", "json-c"], check=True, text=True,
                                         capture_output=True).stdout.split()
-        self.digest = digest([*self.source.glob("*.[ch]"), root / "harness" / "wire.h"])
+        self.digest = digest([*self.source.glob("*.[ch]"), *(root / "harness").glob("wire*.h")])
 
     @property
     def protocol(self) -> list[str]:

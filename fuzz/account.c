@@ -9,12 +9,15 @@ static const char *const account_names[ACCOUNT_ITEMS] = {
 	[ACCOUNT_MESSAGE_FDS] = "descriptors owned by messages",
 	[ACCOUNT_REQUESTS] = "requests without reply",
 	[ACCOUNT_MAPPINGS] = "mappings",
+	[ACCOUNT_SPACES] = "PASID spaces",
 	[ACCOUNT_TABLE_BYTES] = "bytes of the table of mappings",
 	[ACCOUNT_RETIRED] = "nodes put aside",
 	[ACCOUNT_WINDOWS] = "windows",
 	[ACCOUNT_WINDOW_PAGES] = "pages of windows",
 	[ACCOUNT_HAZARDS] = "ranges in use",
 	[ACCOUNT_OPERATIONS] = "DMA operations",
+	[ACCOUNT_PAGES] = "pages requested",
+	[ACCOUNT_MARKERS] = "stop markers",
 	[ACCOUNT_IRQ_FDS] = "descriptors of interrupts",
 	[ACCOUNT_DOORBELL_FDS] = "descriptors of doorbells",
 	[ACCOUNT_DIRTY_BYTES] = "bytes of dirty bitmaps",
@@ -80,14 +83,17 @@ static void account_instance(const struct server_instance *instance, uint64_t *v
 
 	value[ACCOUNT_CLIENTS] += instance->phase != SERVER_FREE;
 	value[ACCOUNT_REQUESTS] += account_requests(&instance->session);
-	value[ACCOUNT_MAPPINGS] += space_count(&dma->space);
+	value[ACCOUNT_MAPPINGS] += dma->count;
+	value[ACCOUNT_SPACES] += dma->pasids.count;
 	value[ACCOUNT_TABLE_BYTES] += space_bytes(&dma->space);
 	value[ACCOUNT_RETIRED] += dma->space.retired_count;
 	value[ACCOUNT_WINDOWS] += dma->windows.count;
 	value[ACCOUNT_WINDOW_PAGES] += dma->windows.pages;
 	value[ACCOUNT_HAZARDS] += account_hazards(&dma->hazards);
 	value[ACCOUNT_OPERATIONS] += account_operations(&instance->device.bar0.engine);
-	value[ACCOUNT_OPERATIONS] += (uint64_t)dma->quiescing + dma->unmapping;
+	value[ACCOUNT_OPERATIONS] += (uint64_t)dma->quiescing + dma->going.on;
+	value[ACCOUNT_PAGES] += dma->pri.used;
+	value[ACCOUNT_MARKERS] += dma->pri.owed_count;
 	value[ACCOUNT_IRQ_FDS] += account_irq_fds(&instance->irq);
 	value[ACCOUNT_DOORBELL_FDS] += account_doorbells(&instance->device.doorbell);
 	value[ACCOUNT_DIRTY_BYTES] += atomic_load(&dma->dirty.bytes);

@@ -10,6 +10,7 @@
 #include "feature.h"
 #include "irq.h"
 #include "migration.h"
+#include "pri.h"
 #include "region.h"
 #include "version.h"
 
@@ -92,5 +93,10 @@ const struct dispatch_command commands_table[COMMANDS_COUNT] = {
 		.name = "MIG_DATA_WRITE", COMMANDS_SIZE(wire_mig_data, COMMANDS_DATA),
 		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_MIGRATION,
 		.handler = migration_write,
+	},
+	/* The handler looks at its size: where it is unknown that does not matter. */
+	[WIRE_PAGE_RESPONSE] = {
+		.name = "PAGE_RESPONSE", .max_size = COMMANDS_DATA,
+		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_PRI, .handler = pri_response,
 	},
 };

@@ -6,6 +6,7 @@
 #define COMMANDS_H
 
 #include "dispatch.h"
+#include "wire_ext.h"
 
 /* Whose state a handler gets: the order of dispatch.owners. */
 enum commands_owner {
@@ -16,10 +17,11 @@ enum commands_owner {
 	COMMANDS_DEVICE,	/* struct device */
 	COMMANDS_FEATURE,	/* struct feature */
 	COMMANDS_MIGRATION,	/* struct migration */
+	COMMANDS_PRI,		/* struct pri */
 	COMMANDS_OWNERS
 };
 
-#define COMMANDS_COUNT (WIRE_MIG_DATA_WRITE + 1)
+#define COMMANDS_COUNT (WIRE_PAGE_RESPONSE + 1)
 
 /* Indexed by command number. Numbers that have no row get ENOSYS. */
 extern const struct dispatch_command commands_table[COMMANDS_COUNT];

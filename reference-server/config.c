@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "config_viommu.h"
+
 /* One register: its reset value and which of its bits a write changes. */
 struct config_register {
 	uint16_t offset;
@@ -121,12 +123,13 @@ static bool config_lacks_power_state(uint32_t offset, uint8_t byte)
 	return offset == CONFIG_POWER_BYTE && (state == 1 || state == 2);
 }
 
-enum config_effect config_write(struct config *config, uint32_t offset, const void *data,
-				uint32_t count)
+uint32_t config_write(struct config *config, uint32_t offset, const void *data, uint32_t count)
 {
 	const uint8_t *bytes = data;
-	enum config_effect effect = CONFIG_NOTHING;
+	uint32_t effects = CONFIG_NOTHING;
+	uint8_t old[CONFIG_VIOMMU_SIZE];
 
+	memcpy(old, config->bytes + CONFIG_ATS, sizeof(old));
 	for (uint32_t i = 0; i < count; i++) {
 		uint8_t mask = config->writable[offset + i];
 		uint8_t *byte = &config->bytes[offset + i];
@@ -135,9 +138,9 @@ enum config_effect config_write(struct config *config, uint32_t offset, const vo
 			mask &= (uint8_t)~CONFIG_POWER_STATE;
 		*byte = (uint8_t)((*byte & ~mask) | (bytes[i] & mask));
 		if (offset + i == CONFIG_FLR_BYTE && bytes[i] & CONFIG_FLR_BIT)
-			effect = CONFIG_FLR;
+			effects = CONFIG_FLR;
 	}
-	return effect;
+	return effects | config_settle_viommu(config, old, offset, bytes, count);
 }
 
 int config_load(struct config *config, const uint8_t *bytes)

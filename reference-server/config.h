@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "pri.h"
+
 #define CONFIG_SIZE 4096u
 
 /* Where the tables of MSI-X are in BAR0. */
@@ -25,15 +27,22 @@
 #define CONFIG_BAR4_SIZE (UINT64_C(8) << 30)
 #define CONFIG_ROM_SIZE UINT64_C(0x1000)
 
-/* What a write caused. */
+/* Pages that the device can request at a time. */
+#define CONFIG_PRI_CAPACITY PRI_CAPACITY
+
+/* What a write caused, by bit. */
 enum config_effect {
-	CONFIG_NOTHING,
-	CONFIG_FLR,	/* function level reset was initiated */
+	CONFIG_NOTHING = 0,
+	CONFIG_FLR = 1,		/* function level reset was initiated */
+	CONFIG_PRI_RESET = 2,	/* the page request interface was reset */
+	CONFIG_ATS_ON = 4,	/* ATS Enable has become 1 */
 };
 
 struct config {
 	uint8_t bytes[CONFIG_SIZE];
 	uint8_t writable[CONFIG_SIZE];
+	bool viommu;		/* config_viommu.h */
+	uint32_t allocation_max;	/* that PRI takes; the owner may change it at any time */
 };
 
 /*
@@ -42,10 +51,11 @@ struct config {
  */
 void config_init(struct config *config, bool full);
 
-/* The caller has checked that offset + count is inside. */
+/*
+ * The caller has checked that offset + count is inside. A write returns bits of enum config_effect.
+ */
 void config_read(const struct config *config, uint32_t offset, void *data, uint32_t count);
-enum config_effect config_write(struct config *config, uint32_t offset, const void *data,
-				uint32_t count);
+uint32_t config_write(struct config *config, uint32_t offset, const void *data, uint32_t count);
 
 /*
  * Takes over the CONFIG_SIZE bytes of another device of the same kind: 0, or -EINVAL and nothing

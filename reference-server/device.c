@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "clock.h"
+#include "config_viommu.h"
 #include "device_state.h"
 #include "fault.h"
 
@@ -48,10 +50,52 @@ const struct irq_type *device_irq_types(enum device_profile profile)
 	return profile == DEVICE_FULL ? device_irqs_full : device_irqs_vdma;
 }
 
+/* The configuration space in its reset state. */
+static void device_init_config(struct device *device)
+{
+	config_init(&device->config, device->profile == DEVICE_FULL);
+	if (device->viommu)
+		config_add_viommu(&device->config, device->pasid_bits);
+}
+
+void device_apply_config(struct device *device)
+{
+	const struct config_viommu viommu = config_get_viommu(&device->config);
+
+	const struct pri_control control = {
+		.ats = viommu.ats,
+		.pri = viommu.pri,
+		.pasid = viommu.pasid,
+		.master = viommu.master,
+		.allocation = viommu.allocation,
+	};
+
+	device_engine_enable(&device->bar0.engine, (struct device_engine_switches){
+		viommu.ats, viommu.pasid, viommu.master });
+	pri_set_control(&device->dma->pri, &control);
+	pri_set_status(&device->dma->pri, viommu.status);
+}
+
+void device_sync_config(struct device *device)
+{
+	config_set_status(&device->config, pri_status(&device->dma->pri));
+}
+
+void device_add_viommu(struct device *device, uint32_t pasid_bits)
+{
+	device->viommu = true;
+	device->pasid_bits = pasid_bits;
+	device->bar0.caps |= DEVICE_CAPS_PASID | DEVICE_CAPS_PRI | DEVICE_CAPS_ATC;
+	device->dma->pri.known = true;
+	device->bar0.engine.env.viommu = true;
+	device_init_config(device);
+}
+
 static int device_config_read(void *owner, uint64_t offset, void *data, uint32_t count)
 {
-	const struct device *device = owner;
+	struct device *device = owner;
 
+	device_sync_config(device);
 	config_read(&device->config, (uint32_t)offset, data, count);
 	return 0;
 }
@@ -59,13 +103,17 @@ static int device_config_read(void *owner, uint64_t offset, void *data, uint32_t
 static int device_config_write(void *owner, uint64_t offset, const void *data, uint32_t count)
 {
 	struct device *device = owner;
+	const struct session *session = device->dma->session;
+	uint32_t pages = session ? session->limits.viommu.page_requests : 0, effects;
 
-	switch (config_write(&device->config, (uint32_t)offset, data, count)) {
-	case CONFIG_NOTHING:
-		break;
-	case CONFIG_FLR:
+	device->config.allocation_max = pages < CONFIG_PRI_CAPACITY ? pages : CONFIG_PRI_CAPACITY;
+	device_sync_config(device);
+	effects = config_write(&device->config, (uint32_t)offset, data, count);
+	if (effects & CONFIG_FLR)
 		return device_reset(device);
-	}
+	device_apply_config(device);
+	if (effects & CONFIG_PRI_RESET)
+		pri_reset(&device->dma->pri);
 	return 0;
 }
 
@@ -161,10 +209,11 @@ int device_open(struct device *device, enum device_profile profile, struct irq *
 	device->bar4.fd = -1;
 	device_doorbell_init(&device->doorbell, &device->bar4);
 	migration_init(&device->migration, &device_state_ops, device, device_state_parts(full));
-	config_init(&device->config, full);
+	device_init_config(device);
 	error = device_memory_open(&device->bar2, CONFIG_BAR2_SIZE, device_bar2_stored, 1);
 	device_bar0_init(&device->bar0, irq, dma, device->bar2.fd);
 	dma_set_owner(dma, &device_engine_dma_ops, &device->bar0.engine);
+	pri_set_owner(&dma->pri, &device_engine_pri_ops, &device->bar0.engine);
 	if (!error && full)
 		error = device_memory_open(&device->bar4, CONFIG_BAR4_SIZE, device_bar4_stored,
 					   DEVICE_BAR4_STORED);
@@ -211,7 +260,9 @@ int device_reset(struct device *device)
 		dma_attach(device->dma, session);
 	}
 	device_doorbell_drop(&device->doorbell);
-	config_init(&device->config, device->profile == DEVICE_FULL);
+	pri_reset(&device->dma->pri);
+	device_init_config(device);
+	device_apply_config(device);
 	if (waits && !fault_on(FAULT_reset_forgets_registers))
 		device_bar0_reset(&device->bar0);
 	device_engine_event(&device->bar0.engine, DEVICE_EVENT_RESET);
@@ -227,11 +278,16 @@ int device_reset(struct device *device)
 void device_run(struct device *device)
 {
 	device_engine_run(&device->bar0.engine);
+	pri_expire(&device->dma->pri, clock_now());
+	pri_flush(&device->dma->pri);
 }
 
 uint64_t device_due(struct device *device)
 {
-	return device_engine_due(&device->bar0.engine);
+	uint64_t due = device_engine_due(&device->bar0.engine);
+	uint64_t page = pri_expire(&device->dma->pri, clock_now());
+
+	return page < due ? page : due;
 }
 
 void device_abort(struct device *device)

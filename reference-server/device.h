@@ -33,6 +33,8 @@ enum device_profile {
 struct device {
 	enum device_profile profile;
 	bool no_reset;		/* DEVICE_RESET is not offered */
+	uint32_t pasid_bits;	/* with `viommu`, the width of its PASIDs */
+	bool viommu;		/* it has what the vIOMMU extension needs */
 	struct irq *irq;
 	struct dma *dma;
 	struct config config;
@@ -57,6 +59,15 @@ const struct irq_type *device_irq_types(enum device_profile profile);
 int device_open(struct device *device, enum device_profile profile, struct irq *irq,
 		struct dma *dma);
 void device_close(struct device *device);
+
+/* Gives it ATS, PRI and PASIDs of so many bits, for clients with the vIOMMU extension. */
+void device_add_viommu(struct device *device, uint32_t pasid_bits);
+
+/* The bits of the configuration space have changed: whoever looks at them is told. */
+void device_apply_config(struct device *device);
+
+/* The status of page requests is brought into it. */
+void device_sync_config(struct device *device);
 
 /* A client has come; so many threads are to run its DMA, at most (device_engine.h). */
 void device_attach(struct device *device, uint32_t threads);

@@ -11,9 +11,8 @@
 #define DEVICE_MAGIC_VALUE 0x414d4456u	/* "VDMA" */
 /* Version 1; the slots; a buffer of 2^16 bytes. */
 #define DEVICE_INFO_VALUE (1u << 16 | DEVICE_SLOTS << 8 | 16u)
-/* Direct path, message path, side door. */
-#define DEVICE_CAPS_VALUE (1u << 0 | 1u << 1 | 1u << 4)
 #define DEVICE_GCTL_BITS 3u
+#define DEVICE_GCTL_ATC 1u
 #define DEVICE_GCTL_FREEZE 2u
 #define DEVICE_PR_TIMEOUT_VALUE 60000u
 
@@ -24,6 +23,7 @@ void device_bar0_init(struct device_bar0 *bar0, struct irq *irq, struct dma *dma
 {
 	memset(bar0, 0, sizeof(*bar0));
 	bar0->irq = irq;
+	bar0->caps = DEVICE_CAPS_DIRECT | DEVICE_CAPS_MESSAGES | DEVICE_CAPS_DOOR;
 	device_engine_init(&bar0->engine, irq, dma, door);
 	device_bar0_reset(bar0);
 }
@@ -34,7 +34,7 @@ void device_bar0_reset(struct device_bar0 *bar0)
 	bar0->gctl = 0;
 	bar0->ckoff = 0;
 	bar0->cklen = 0;
-	bar0->pr_timeout = DEVICE_PR_TIMEOUT_VALUE;
+	bar0->engine.env.pr_timeout = DEVICE_PR_TIMEOUT_VALUE;
 	memset(bar0->msix, 0, sizeof(bar0->msix));
 	for (uint32_t i = 0; i < CONFIG_MSIX_VECTORS; i++)
 		bar0->msix[4 * i + 3] = 1;	/* vectors begin masked */
@@ -82,7 +82,7 @@ static uint32_t *device_plain(struct device_bar0 *bar0, uint32_t offset, uint32_
 	case DEVICE_CKLEN:
 		return &bar0->cklen;
 	case DEVICE_PR_TIMEOUT:
-		return &bar0->pr_timeout;
+		return &bar0->engine.env.pr_timeout;
 	case DEVICE_DRAIN_MS:
 		return &bar0->engine.env.drain_ms;
 	default:
@@ -133,7 +133,7 @@ static int device_load(struct device_bar0 *bar0, uint32_t offset, uint32_t *out)
 		*out = DEVICE_INFO_VALUE;
 		return 0;
 	case DEVICE_CAPS:
-		*out = DEVICE_CAPS_VALUE;
+		*out = bar0->caps;
 		return 0;
 	case DEVICE_IRQ:
 	case DEVICE_GO:
@@ -164,8 +164,10 @@ static int device_store(struct device_bar0 *bar0, uint32_t offset, uint32_t valu
 
 	if (plain) {
 		*plain = value & bits;
-		if (offset == DEVICE_GCTL)
+		if (offset == DEVICE_GCTL) {
 			bar0->engine.frozen = value & DEVICE_GCTL_FREEZE;
+			device_engine_cache(&bar0->engine, value & DEVICE_GCTL_ATC);
+		}
 		return 0;
 	}
 	if (offset == DEVICE_IRQ)

@@ -42,12 +42,20 @@ enum device_register {
 	DEVICE_EVENT_RING_END = 0x1000,
 };
 
+/* Bits of CAPS. */
+#define DEVICE_CAPS_DIRECT (1u << 0)
+#define DEVICE_CAPS_MESSAGES (1u << 1)
+#define DEVICE_CAPS_PASID (1u << 2)
+#define DEVICE_CAPS_PRI (1u << 3)
+#define DEVICE_CAPS_DOOR (1u << 4)
+#define DEVICE_CAPS_ATC (1u << 5)
+
 struct device_bar0 {
 	struct irq *irq;
+	uint32_t caps;
 	uint32_t gctl;
 	uint32_t ckoff;
 	uint32_t cklen;
-	uint32_t pr_timeout;
 	uint32_t msix[DEVICE_MSIX_WORDS];
 	struct device_engine engine;	/* has the device buffer */
 };

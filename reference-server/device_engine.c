@@ -12,6 +12,9 @@
 /* Between two looks at the side door, in ms: nothing tells that the client stored to it. */
 #define ENGINE_DOOR_MS 2
 
+/* Which thread of its engine this is: 0 is the loop. */
+static _Thread_local uint32_t engine_number;
+
 void device_engine_init(struct device_engine *engine, struct irq *irq, struct dma *dma, int door)
 {
 	memset(engine, 0, sizeof(*engine));
@@ -38,6 +41,7 @@ void device_engine_reset(struct device_engine *engine)
 	struct device_slot_env *env = &engine->env;
 
 	engine_lock(engine);
+	device_engine_cache(engine, false);
 	memset(&env->events, 0, sizeof(env->events));
 	memset(env->counters, 0, sizeof(env->counters));
 	if (env->written)
@@ -52,6 +56,43 @@ void device_engine_reset(struct device_engine *engine)
 	for (uint32_t i = 0; i < DEVICE_SLOTS; i++)
 		device_slot_init(&engine->slots[i], env, i);
 	engine_unlock(engine);
+}
+
+/* Drops what is cached of a range of a space, HAZARD_ANY of all. */
+static void engine_drop(struct device_engine *engine, uint32_t space, struct range range)
+{
+	struct device_slot_env *env = &engine->env;
+
+	for (uint32_t i = 0; i <= DEVICE_MAX_THREADS && env->viommu; i++)
+		env->counters[COUNTER_ATC_DROPS] +=
+			atc_drop(&engine->atc[i], space, range.first / DMA_PAGE,
+				 range_last(range) / DMA_PAGE);
+}
+
+static void engine_drop_all(struct device_engine *engine)
+{
+	const struct range everything = { 0, 0 };
+
+	hazard_put_aside(&engine->env.dma->hazards);
+	engine_drop(engine, HAZARD_ANY, everything);
+}
+
+void device_engine_enable(struct device_engine *engine, struct device_engine_switches on)
+{
+	engine_lock(engine);
+	if (engine->env.ats != on.ats)
+		engine_drop_all(engine);
+	engine->env.ats = on.ats;
+	engine->env.pasids = on.pasids;
+	engine->env.master = on.master;
+	engine_unlock(engine);
+}
+
+void device_engine_cache(struct device_engine *engine, bool on)
+{
+	if (engine->env.caches != on)
+		engine_drop_all(engine);
+	engine->env.caches = on;
 }
 
 static bool engine_holds(const struct device_engine *engine)
@@ -131,6 +172,7 @@ static bool engine_can_run(const struct device_engine *engine, const struct devi
 static void engine_advance(struct device_engine *engine, struct device_slot *slot,
 			   enum device_slot_runner by)
 {
+	slot->atc = engine->env.ats && engine->env.caches ? &engine->atc[engine_number] : NULL;
 	device_slot_begin(slot);
 	device_slot_run(slot, by);
 	engine_show(engine);
@@ -188,6 +230,7 @@ static void *engine_work(void *arg)
 	struct device_engine *engine = arg;
 
 	engine_lock(engine);
+	engine_number = ++engine->arrived;
 	while (!engine->dismissed) {
 		struct device_slot *slot = engine_take(engine);
 
@@ -253,6 +296,10 @@ void device_engine_dismiss(struct device_engine *engine)
 	for (; engine->threads; engine->threads--)
 		pthread_join(engine->thread[engine->threads - 1], NULL);
 	engine->dismissed = false;
+	engine->arrived = 0;
+	engine_lock(engine);
+	engine_drop_all(engine);
+	engine_unlock(engine);
 }
 
 void device_engine_interrupt(struct device_engine *engine)
@@ -373,17 +420,21 @@ void device_engine_stop(struct device_engine *engine)
 	engine_unlock(engine);
 }
 
-static void engine_unmap(struct device_engine *engine, struct range range)
+static void engine_unmap(struct device_engine *engine, bool replaces, uint32_t space,
+			 struct range range)
 {
 	engine->env.unmapping = true;
+	engine->env.replacing = replaces;
+	engine->env.going_space = space;
 	engine->env.going = range;
 	engine->env.counters[COUNTER_UNMAPS]++;
+	engine_drop(engine, space, range);
 	device_events_add(&engine->env.events, DEVICE_EVENT_UNMAP_BEGIN, 0, range.first);
 	for (uint32_t i = 0; i < DEVICE_SLOTS; i++)
-		device_slot_unmap(&engine->slots[i], range);
+		device_slot_unmap(&engine->slots[i]);
 }
 
-static void engine_quiesce(void *owner, enum dma_cause cause, struct range range)
+static void engine_quiesce(void *owner, enum dma_cause cause, uint32_t space, struct range range)
 {
 	struct device_engine *engine = owner;
 
@@ -392,7 +443,8 @@ static void engine_quiesce(void *owner, enum dma_cause cause, struct range range
 	engine->env.unmapping = false;
 	switch (cause) {
 	case DMA_UNMAPS:
-		engine_unmap(engine, range);
+	case DMA_REPLACES:
+		engine_unmap(engine, cause == DMA_REPLACES, space, range);
 		break;
 	case DMA_STOPS:
 		for (uint32_t i = 0; i < DEVICE_SLOTS; i++)
@@ -410,7 +462,7 @@ static void engine_quiet(void *owner, enum dma_cause cause, struct range range)
 	struct device_engine *engine = owner;
 
 	engine_lock(engine);
-	if (cause == DMA_UNMAPS)
+	if (cause == DMA_UNMAPS || cause == DMA_REPLACES)
 		device_events_add(&engine->env.events, DEVICE_EVENT_UNMAP_QUIET, 0, range.first);
 	engine->env.unmapping = false;
 	engine->stopping = false;
@@ -422,7 +474,7 @@ static void engine_quiet(void *owner, enum dma_cause cause, struct range range)
 /* An unmap waits for references alone. */
 static bool engine_works(void *owner, enum dma_cause cause)
 {
-	return cause != DMA_UNMAPS && device_engine_is_busy(owner);
+	return cause != DMA_UNMAPS && cause != DMA_REPLACES && device_engine_is_busy(owner);
 }
 
 static void engine_moved(void *owner, struct dma_move *move, int result)
@@ -436,6 +488,50 @@ static void engine_moved(void *owner, struct dma_move *move, int result)
 	}
 	engine_unlock(engine);
 }
+
+static struct device_slot *engine_slot_of(struct device_engine *engine,
+					  const struct pri_request *request)
+{
+	uint32_t i = 0;
+
+	while (&engine->slots[i].request != request)
+		i++;
+	return &engine->slots[i];
+}
+
+static void engine_sent(void *owner, struct pri_request *request)
+{
+	struct device_engine *engine = owner;
+
+	engine_lock(engine);
+	device_slot_sent(engine_slot_of(engine, request));
+	engine_unlock(engine);
+}
+
+static void engine_answered(void *owner, struct pri_request *request, int result)
+{
+	struct device_engine *engine = owner;
+
+	engine_lock(engine);
+	device_slot_answered(engine_slot_of(engine, request), result);
+	engine_show(engine);
+	engine_unlock(engine);
+}
+
+static void engine_responded(void *owner, bool good)
+{
+	struct device_engine *engine = owner;
+
+	engine_lock(engine);
+	engine->env.counters[good ? COUNTER_RESPONSES : COUNTER_BAD_RESPONSES]++;
+	engine_unlock(engine);
+}
+
+const struct pri_ops device_engine_pri_ops = {
+	.sent = engine_sent,
+	.answered = engine_answered,
+	.responded = engine_responded,
+};
 
 const struct dma_ops device_engine_dma_ops = {
 	.quiesce = engine_quiesce,

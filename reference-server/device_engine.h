@@ -12,8 +12,8 @@
  * and its slots (device_slot.h); functions take it themselves, and callers of device_slot_*()
  * functions hold it.
  *
- * DMA does not ask for bus mastering: the Command register of the configuration space is stored
- * and has no effect here, so that a client which is no virtual machine need not know it.
+ * DMA does not ask for bus mastering: the Command register of the configuration space has no effect
+ * on it, so that a client which is no virtual machine need not know it. Only page requests do.
  */
 #ifndef DEVICE_ENGINE_H
 #define DEVICE_ENGINE_H
@@ -42,11 +42,14 @@ struct device_engine {
 	pthread_t thread[DEVICE_MAX_THREADS];
 	pthread_cond_t work;	/* a slot can be run, or `dismissed` */
 	bool dismissed;
+	uint32_t arrived;	/* threads that have taken a number, from 1 on */
+	struct atc atc[DEVICE_MAX_THREADS + 1];	/* by number; 0 is the loop's */
 	uint32_t turn;		/* the slot that is next */
 };
 
-/* How the module dma tells the engine, which is the owner. */
+/* How the modules dma and pri tell the engine, which is the owner. */
 extern const struct dma_ops device_engine_dma_ops;
+extern const struct pri_ops device_engine_pri_ops;
 
 /* Idle, with all counters 0, and without threads. `door` is the file of BAR2, all 0. */
 void device_engine_init(struct device_engine *engine, struct irq *irq, struct dma *dma, int door);
@@ -72,6 +75,21 @@ bool device_engine_is_busy(struct device_engine *engine);
  */
 struct device_slot *device_engine_take(struct device_engine *engine);
 void device_engine_give(struct device_engine *engine, struct device_slot *slot);
+
+/*
+ * ATS Enable, without which nothing is cached, PASID Enable, without which operations with a PASID are not begun, and Bus Master Enable, without
+ * which one that waited for a page does not go on.
+ */
+struct device_engine_switches {
+	bool ats;
+	bool pasids;
+	bool master;
+};
+void device_engine_enable(struct device_engine *engine, struct device_engine_switches on);
+
+/* Whether threads cache translations; with the lock held. */
+void device_engine_cache(struct device_engine *engine, bool on);
+
 
 /* Lets all slots advance as far as they can, or for a while. */
 void device_engine_run(struct device_engine *engine);

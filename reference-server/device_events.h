@@ -17,6 +17,8 @@ enum device_event {
 	DEVICE_EVENT_LAST = 5,		/* behind the last byte; arg: their number */
 	DEVICE_EVENT_RETIRE = 6,	/* no part is held any more; arg: bytes so far */
 	DEVICE_EVENT_REPORT = 7,	/* the end; arg: STATE */
+	DEVICE_EVENT_REQ = 8,		/* pages were requested; arg: cookie */
+	DEVICE_EVENT_RESP = 9,		/* the client has answered; arg: code */
 	DEVICE_EVENT_UNMAP_BEGIN = 10,	/* arg: address; in slot 0, as all below */
 	DEVICE_EVENT_UNMAP_QUIET = 11,	/* arg: address */
 	DEVICE_EVENT_IRQ = 12,		/* of the slot; arg: vector */

@@ -8,36 +8,30 @@
 
 #include "clock.h"
 #include "crc.h"
-#include "device_slot_chunk.h"
+#include "device_slot_flow.h"
 #include "fault.h"
 
 /* Steps in one go: a chunk takes five, so that a slot moves a few hundred KiB in its turn. */
 #define SLOT_STEPS 256
 
-/* Fields of CMD. */
 #define CMD_OP 0xfu
-#define CMD_IRQ (1u << 7)
-#define CMD_ARMED (1u << 10)
-/* May request pages, PASID valid, translate only, reserved, PASID: not there. */
-#define CMD_REFUSED (1u << 6 | 1u << 8 | 1u << 9 | 1u << 11 | 0xfffff000u)
 
-/* Fields of CTL: hold points by bit, policy, vector. */
-enum slot_hold {
-	HOLD_PRE,
-	HOLD_POST,
-	HOLD_MID,
-	HOLD_END,
-	HOLD_RETIRED,
-};
-#define CTL_DRAIN (1u << 8)
-#define CTL_VECTOR(ctl) ((ctl) >> 16 & 7)
-
-static void slot_event(struct device_slot *slot, enum device_event event, uint64_t arg)
+uint32_t device_slot_space(const struct device_slot *slot)
 {
-	device_events_add(&slot->env->events, event, slot->number, arg);
+	uint32_t cmd = device_slot_job(slot, SLOT_CMD);
+
+	return cmd & CMD_PASID ? (cmd >> CMD_PASID_SHIFT) + 1 : 0;
 }
 
-static uint32_t slot_ctl(const struct device_slot *slot)
+void device_slot_event(struct device_slot *slot, enum device_event event, uint64_t arg)
+{
+	uint32_t space = slot->env->viommu ? device_slot_space(slot) : 0;
+	uint32_t pasid = space ? space - 1 : 0;
+
+	device_events_add(&slot->env->events, event, pasid << 4 | slot->number, arg);
+}
+
+uint32_t device_slot_ctl(const struct device_slot *slot)
 {
 	return slot->reg[SLOT_CTL / 4];
 }
@@ -64,12 +58,12 @@ uint32_t device_slot_status(const struct device_slot *slot)
 	return slot->error << 16 | hold << 8 | slot->state;
 }
 
-/* Releases what is held; nothing is on its way any more. */
-static void slot_release(struct device_slot *slot)
+void device_slot_release(struct device_slot *slot)
 {
 	dma_cancel(slot->env->dma, &slot->move);
+	pri_withdraw(&slot->env->dma->pri, &slot->request);
 	if (slot->source.held || slot->sink.held)
-		slot_event(slot, DEVICE_EVENT_RETIRE, slot->moved);
+		device_slot_event(slot, DEVICE_EVENT_RETIRE, slot->moved);
 	dma_release(slot->env->dma, &slot->source);
 	dma_release(slot->env->dma, &slot->sink);
 }
@@ -86,31 +80,33 @@ static void slot_finish(struct device_slot *slot, enum device_slot_state state, 
 	slot->error = (uint32_t)-error;
 	slot->to_abort = false;
 	slot->to_stop = false;
+	slot->to_renew = false;
+	slot->barred = false;
 	slot->unsent = false;
 	slot->armed = false;
 	slot->draining = false;
 	slot->env->counters[counters[state]]++;
-	slot_release(slot);
-	slot_event(slot, DEVICE_EVENT_REPORT, device_slot_status(slot));
+	device_slot_release(slot);
+	device_slot_event(slot, DEVICE_EVENT_REPORT, device_slot_status(slot));
 }
 
 static void slot_interrupt(struct device_slot *slot)
 {
-	uint32_t vector = CTL_VECTOR(slot_ctl(slot));
+	uint32_t vector = CTL_VECTOR(device_slot_ctl(slot));
 
 	if (!(device_slot_job(slot, SLOT_CMD) & CMD_IRQ))
 		return;
-	slot_event(slot, DEVICE_EVENT_IRQ, vector);
+	device_slot_event(slot, DEVICE_EVENT_IRQ, vector);
 	irq_raise(slot->env->irq, WIRE_IRQ_INDEX_MSIX, vector);
 }
 
 static void slot_last(struct device_slot *slot)
 {
 	if (slot->moved)
-		slot_event(slot, DEVICE_EVENT_LAST, slot->moved);
+		device_slot_event(slot, DEVICE_EVENT_LAST, slot->moved);
 }
 
-static void slot_fail(struct device_slot *slot, int error, uint64_t address)
+void device_slot_fail(struct device_slot *slot, int error, uint64_t address)
 {
 	slot->fault_address = address;
 	if (fault_on(FAULT_fault_forgets_what_moved))
@@ -132,7 +128,7 @@ static void slot_count(struct device_slot *slot)
 	slot->offset += slot->chunk;
 	slot->last_seq = slot->env->events.head;
 	if (slot->trouble)
-		slot_fail(slot, slot->trouble, slot->fault_address);
+		device_slot_fail(slot, slot->trouble, slot->fault_address);
 	else
 		slot->phase = PHASE_MID;
 }
@@ -149,7 +145,7 @@ static void slot_abort(struct device_slot *slot, bool silently)
 {
 	if (!slot_settle(slot))
 		return;
-	if (slot->phase < PHASE_END)
+	if (slot->phase != PHASE_END && slot->phase != PHASE_RETIRED)
 		slot_last(slot);
 	if (fault_on(FAULT_aborted_chunk_is_not_counted))
 		slot->moved = slot->moved > slot->chunk ? slot->moved - slot->chunk : 0;
@@ -183,7 +179,7 @@ static bool slot_pins(const struct device_slot *slot)
 /* Aborts, or begins to drain. What waits for the client cannot drain. */
 static void slot_give_way(struct device_slot *slot)
 {
-	if (!(slot_ctl(slot) & CTL_DRAIN) || device_slot_needs_client(slot) ||
+	if (!(device_slot_ctl(slot) & CTL_DRAIN) || device_slot_needs_client(slot) ||
 	    fault_on(FAULT_drain_is_abort)) {
 		device_slot_abort(slot, false);
 		return;
@@ -199,12 +195,15 @@ static void slot_park(struct device_slot *slot)
 		slot_count(slot);
 	if (!slot_settle(slot))
 		return;
-	slot_release(slot);
+	device_slot_release(slot);
 	slot->unsent = false;
 	slot->trouble = 0;
-	if (slot->state == SLOT_WAIT_MSG)
+	if (slot->state == SLOT_WAIT_PAGE)
+		device_slot_forget_pages(slot);
+	if (slot->state == SLOT_WAIT_MSG || slot->state == SLOT_WAIT_PAGE)
 		slot->state = SLOT_RUN;
-	if (slot->phase == PHASE_FETCH || slot->phase == PHASE_STORE)
+	if (slot->state == SLOT_RUN && (slot->phase == PHASE_FETCH || slot->phase == PHASE_STORE ||
+					slot->phase >= PHASE_REQUEST))
 		slot->phase = PHASE_PARTS;
 }
 
@@ -222,9 +221,23 @@ void device_slot_stop(struct device_slot *slot)
 		slot_park(slot);
 }
 
+/* Gives memory back whose mapping was replaced. */
+static void slot_renew(struct device_slot *slot)
+{
+	if (slot->state == SLOT_HELD) {
+		slot_give_way(slot);
+		return;
+	}
+	slot_park(slot);
+	slot->barred = device_slot_is_live(slot);
+}
+
 /* What others wanted while the slot was busy. */
 static void slot_obey(struct device_slot *slot)
 {
+	if (slot->to_renew && slot_pins(slot))
+		slot_renew(slot);
+	slot->to_renew = false;
 	if (slot->to_stop && slot->state == SLOT_HELD && slot_pins(slot))
 		slot_give_way(slot);
 	else if (slot->to_stop)
@@ -234,15 +247,14 @@ static void slot_obey(struct device_slot *slot)
 		slot_abort(slot, slot->to_abort_silently);
 }
 
-/* Whether the operation stops here. Each point counts once in an operation. */
-static bool slot_holds(struct device_slot *slot, enum slot_hold point)
+bool device_slot_holds(struct device_slot *slot, enum slot_hold point)
 {
 	uint32_t bit = 1u << point;
 
 	if (slot->passed & bit)
 		return false;
 	slot->passed |= bit;
-	if (!(slot_ctl(slot) & bit) || slot->unheld)
+	if (!(device_slot_ctl(slot) & bit) || slot->unheld)
 		return false;
 	if (slot->draining && clock_now() >= slot->drain_at && point != HOLD_RETIRED)
 		return false;
@@ -251,15 +263,24 @@ static bool slot_holds(struct device_slot *slot, enum slot_hold point)
 	return true;
 }
 
+/* What the device does not know, or what is not enabled. */
+static bool slot_is_refused(const struct device_slot *slot, uint32_t cmd)
+{
+	if (cmd & CMD_RESERVED || (cmd & CMD_VIOMMU && !slot->env->viommu))
+		return true;
+	return cmd & CMD_PASID ? !slot->env->pasids : cmd >> CMD_PASID_SHIFT != 0;
+}
+
 static void slot_pre(struct device_slot *slot)
 {
 	uint32_t cmd = device_slot_job(slot, SLOT_CMD);
 
 	if (fault_on(FAULT_interrupt_comes_first))
 		slot_interrupt(slot);
-	if (cmd & CMD_REFUSED || (cmd & CMD_OP) >= OPS || device_slot_path(slot) > DMA_MESSAGES)
-		slot_fail(slot, -ENOTSUP, 0);
-	else if (!slot_holds(slot, HOLD_PRE))
+	if (slot_is_refused(slot, cmd) || (cmd & CMD_OP) >= OPS ||
+	    device_slot_path(slot) > DMA_MESSAGES)
+		device_slot_fail(slot, -ENOTSUP, 0);
+	else if (!device_slot_holds(slot, HOLD_PRE))
 		slot->phase = PHASE_PARTS;
 }
 
@@ -289,19 +310,21 @@ static void slot_parts(struct device_slot *slot)
 	error = device_slot_reach(slot, &address);
 	if (error && fault_on(FAULT_burst_skips_faults) && slot_next_iteration(slot))
 		return;
+	if (error && device_slot_misses(slot, error, address, false))
+		return;
 	if (error) {
-		slot_fail(slot, error, address);
+		device_slot_fail(slot, error, address);
 		return;
 	}
 	/* It may have begun to go after it was looked up, and before anybody could see it. */
 	if (slot->env->unmapping)
-		device_slot_unmap(slot, slot->env->going);
+		device_slot_unmap(slot);
 	device_slot_unpin(slot);
-	if (!device_slot_is_live(slot))
+	if (!device_slot_is_live(slot) || slot->barred)
 		return;
 	if (slot->draining && device_slot_needs_client(slot))
 		device_slot_abort(slot, false);
-	else if (!slot_holds(slot, HOLD_POST))
+	else if (!device_slot_holds(slot, HOLD_POST))
 		slot->phase = PHASE_FETCH;
 }
 
@@ -311,15 +334,18 @@ static void slot_half(struct device_slot *slot, int error)
 	if (error == -EINPROGRESS)
 		return;
 	if (error)
-		slot_fail(slot, error, slot->move.address);
+		device_slot_fail(slot, error, slot->move.address);
 	else
 		slot->phase = slot->phase == PHASE_FETCH ? PHASE_STORE : PHASE_COUNT;
 }
 
 void device_slot_moved(struct device_slot *slot, int result)
 {
+	int error = device_slot_arrived(slot, result);
+
 	slot->state = SLOT_RUN;
-	slot_half(slot, device_slot_arrived(slot, result));
+	if (!error || !device_slot_misses(slot, error, slot->move.address, true))
+		slot_half(slot, error);
 }
 
 static void slot_fetch(struct device_slot *slot)
@@ -330,7 +356,7 @@ static void slot_fetch(struct device_slot *slot)
 		return;
 	}
 	if (slot->moved == 0 && !slot->unsent)
-		slot_event(slot, DEVICE_EVENT_FIRST, 0);
+		device_slot_event(slot, DEVICE_EVENT_FIRST, 0);
 	slot_half(slot, device_slot_chunk_fetch(slot));
 }
 
@@ -353,21 +379,28 @@ static void slot_step(struct device_slot *slot)
 		slot_count(slot);
 		break;
 	case PHASE_MID:
-		if (slot->moved != device_slot_job(slot, SLOT_MID) || !slot_holds(slot, HOLD_MID))
+		if (slot->moved != device_slot_job(slot, SLOT_MID) ||
+		    !device_slot_holds(slot, HOLD_MID))
 			slot->phase = PHASE_PARTS;
 		break;
 	case PHASE_END:
-		if (slot_holds(slot, HOLD_END))
+		if (device_slot_holds(slot, HOLD_END))
 			break;
 		if (!fault_on(FAULT_retired_operation_is_in_use))
-			slot_release(slot);
+			device_slot_release(slot);
 		slot->phase = PHASE_RETIRED;
 		break;
 	case PHASE_RETIRED:
-		if (slot_holds(slot, HOLD_RETIRED))
+		if (device_slot_holds(slot, HOLD_RETIRED))
 			break;
 		slot_finish(slot, SLOT_DONE, 0);
 		slot_interrupt(slot);
+		break;
+	case PHASE_REQUEST:
+		device_slot_request(slot);
+		break;
+	case PHASE_RESPONDED:
+		device_slot_respond(slot);
 		break;
 	}
 }
@@ -387,7 +420,7 @@ static bool slot_is_for_main(const struct device_slot *slot)
 {
 	bool begins = slot->phase == PHASE_PARTS && !slot->source.held && !slot->sink.held;
 
-	if (slot->unsent || slot->phase == PHASE_PRE || begins)
+	if (slot->unsent || slot->phase == PHASE_PRE || begins || slot->phase >= PHASE_REQUEST)
 		return true;
 	return (slot->phase == PHASE_FETCH && slot->source.held && !slot->source.host) ||
 	       (slot->phase == PHASE_STORE && slot->sink.held && !slot->sink.host);
@@ -395,7 +428,8 @@ static bool slot_is_for_main(const struct device_slot *slot)
 
 bool device_slot_runs(const struct device_slot *slot, enum device_slot_runner by)
 {
-	if (slot->state != SLOT_RUN && !slot->unsent && !slot_is_drained(slot))
+	if (slot->barred || (slot->state != SLOT_RUN && !slot->unsent && !slot_is_drained(slot) &&
+			     !device_slot_is_granted(slot)))
 		return false;
 	return by == RUN_BY_ANY || (by == RUN_BY_MAIN) == slot_is_for_main(slot);
 }
@@ -404,13 +438,13 @@ void device_slot_run(struct device_slot *slot, enum device_slot_runner by)
 {
 	int steps = slot->env->by_hand ? 1 : SLOT_STEPS;
 
-	if (slot->unsent || slot_is_drained(slot))
+	if (slot->unsent || slot_is_drained(slot) || device_slot_is_granted(slot))
 		slot->state = SLOT_RUN;
 	for (; steps > 0 && slot->state == SLOT_RUN; steps--) {
 		if (!device_slot_runs(slot, by))
 			break;
 		slot_step(slot);
-		if (slot->to_abort || slot->to_stop)
+		if (slot->to_abort || slot->to_stop || slot->to_renew)
 			slot_obey(slot);
 	}
 }
@@ -422,33 +456,12 @@ void device_slot_begin(struct device_slot *slot)
 	slot->state = SLOT_RUN;
 	slot->phase = PHASE_PRE;
 	slot->env->counters[COUNTER_STARTED]++;
-	slot_event(slot, DEVICE_EVENT_START, device_slot_job(slot, SLOT_CMD));
+	device_slot_event(slot, DEVICE_EVENT_START, device_slot_job(slot, SLOT_CMD));
 }
 
 void device_slot_go(struct device_slot *slot)
 {
 	slot->armed = false;
-}
-
-/* A new operation, unless one is there. */
-static void slot_command(struct device_slot *slot, uint32_t value)
-{
-	if (device_slot_is_live(slot))
-		return;
-	slot->reg[SLOT_CMD / 4] = value;
-	memcpy(slot->job, slot->reg, sizeof(slot->job));
-	slot->state = SLOT_QUEUED;
-	slot->armed = value & CMD_ARMED;
-	slot->error = 0;
-	slot->moved = 0;
-	slot->csum = CRC_START;
-	slot->fault_address = 0;
-	slot->last_seq = 0;
-	slot->passed = 0;
-	slot->unheld = false;
-	slot->iteration = 0;
-	slot->offset = 0;
-	slot->trouble = 0;
 }
 
 void device_slot_step(struct device_slot *slot, uint32_t code)
@@ -463,71 +476,37 @@ void device_slot_step(struct device_slot *slot, uint32_t code)
 		slot->state = SLOT_RUN;
 }
 
-uint32_t device_slot_load(const struct device_slot *slot, uint32_t offset)
-{
-	switch (offset) {
-	case SLOT_CMD:
-	case SLOT_STEP:
-		return 0;
-	case SLOT_STATE:
-		return device_slot_status(slot);
-	case SLOT_MOVED:
-		return (uint32_t)slot->moved;
-	case SLOT_CSUM:
-		return slot->csum;
-	default:
-		return slot->reg[offset / 4];
-	}
-}
-
-void device_slot_store(struct device_slot *slot, uint32_t offset, uint32_t value)
-{
-	if (offset == SLOT_CMD)
-		slot_command(slot, value);
-	else if (offset == SLOT_STEP)
-		device_slot_step(slot, value);
-	else if (offset < SLOT_STATE)
-		slot->reg[offset / 4] = value;
-}
-
-uint32_t device_slot_fault_view(const struct device_slot *slot, uint32_t offset)
-{
-	switch (offset) {
-	case FAULT_VIEW_ADDRESS:
-		return (uint32_t)slot->fault_address;
-	case FAULT_VIEW_ADDRESS + 4:
-		return (uint32_t)(slot->fault_address >> 32);
-	case FAULT_VIEW_LASTSEQ:
-		return (uint32_t)slot->last_seq;
-	case FAULT_VIEW_LASTSEQ + 4:
-		return (uint32_t)(slot->last_seq >> 32);
-	default:
-		return 0;
-	}
-}
-
-static bool slot_uses(const struct dma_part *part, struct range range)
+/* Whether the part lies in what goes. */
+static bool slot_uses(const struct dma_part *part, const struct device_slot_env *env)
 {
 	struct range held;
 
-	return part->held && range_make(part->address, part->size, &held) == 0 &&
-	       range_overlaps(held, range);
+	return part->held && part->space == env->going_space &&
+	       range_make(part->address, part->size, &held) == 0 &&
+	       range_overlaps(held, env->going);
 }
 
-void device_slot_unmap(struct device_slot *slot, struct range range)
+void device_slot_unmap(struct device_slot *slot)
 {
 	if (!device_slot_is_live(slot) ||
-	    (!slot_uses(&slot->source, range) && !slot_uses(&slot->sink, range) &&
+	    (!slot_uses(&slot->source, slot->env) && !slot_uses(&slot->sink, slot->env) &&
 	     !fault_on(FAULT_unmap_aborts_all_dma)))
 		return;
 	if (device_slot_needs_client(slot) && (fault_on(FAULT_unmap_waits_for_the_client) ||
 					       fault_on(FAULT_unmap_spares_messages)))
 		return;
-	if (!slot->draining)
+	if (slot->draining)
+		return;
+	if (!slot->env->replacing)
 		slot_give_way(slot);
+	else if (slot->busy)
+		slot->to_renew = true;
+	else
+		slot_renew(slot);
 }
 
 void device_slot_quiet(struct device_slot *slot)
 {
+	slot->barred = false;
 	slot->draining = false;
 }

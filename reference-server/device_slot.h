@@ -10,6 +10,9 @@
  * A slot advances only in device_slot_run(). An operation that has to go (its memory is unmapped,
  * the device is reset) is aborted at once, or may drain: then it goes on by itself to its end.
  *
+ * Where memory is missing an operation may ask the client for it, if CMD says so: it gives back
+ * what it holds, keeps what it has moved, and looks the rest up again when the client has answered.
+ *
  * Everything here is called with the lock of the environment held. A thread that runs a slot makes
  * it busy and lets the lock go while it looks memory up, copies and computes. Others do not touch
  * the operation of a busy slot: what they want of it is noted, and done behind its chunk.
@@ -95,12 +98,20 @@ struct device_slot_env {
 	pthread_mutex_t lock;
 	struct dma *dma;
 	struct irq *irq;
+	bool ats;		/* ATS Enable */
+	bool caches;		/* bit 0 of GCTL */
+	bool viommu;		/* the bits of CMD for it are known */
+	bool pasids;		/* PASID Enable */
+	bool master;		/* Bus Master Enable */
 	bool by_hand;		/* somebody takes the turns of the threads, step by step */
 	bool unmapping;		/* `going` leaves the table, or has left it and is still in use */
+	bool replacing;		/* something else has come into its place */
+	uint32_t going_space;
 	struct range going;
 	struct device_events events;
 	uint32_t counters[COUNTERS];
 	uint32_t drain_ms;
+	uint32_t pr_timeout;	/* ms for the response to a page request; 0: any time */
 	bool written;		/* `buffer` was, since the last reset */
 	uint8_t buffer[DEVICE_BUFFER_SIZE];
 };
@@ -115,6 +126,8 @@ enum device_slot_phase {
 	PHASE_MID,
 	PHASE_END,
 	PHASE_RETIRED,
+	PHASE_REQUEST,		/* pages are missed */
+	PHASE_RESPONDED,	/* the client has answered */
 };
 
 /*
@@ -154,10 +167,23 @@ struct device_slot {
 	struct dma_move move;
 	uint32_t chunk;			/* bytes under way */
 	int trouble;			/* why the chunk is shorter than it should be, or 0 */
+	int miss;			/* why it asks for pages; 0 or -errno */
+	uint32_t said;			/* bytes of a move of which the client said that */
+	bool granted;			/* the client has answered */
+	uint32_t requests;		/* that were sent for it */
+	uint32_t response;		/* code of the last; UINT32_MAX: there is none yet */
+	uint32_t asked[2];		/* by side, since it has moved on */
+	uint32_t asked_iteration;	/* where it was when it asked last */
+	uint64_t asked_offset;
+	uint32_t side[PRI_RANGES];	/* of each range of the request: 0 source, 1 sink */
+	struct pri_request request;
+	struct atc *atc;		/* of the thread that runs it, if it may cache */
 	bool busy;			/* a worker has it */
 	bool to_abort;			/* wishes, for the worker */
 	bool to_abort_silently;
 	bool to_stop;
+	bool to_renew;
+	bool barred;			/* looks memory up when nothing is replaced any more */
 	uint8_t bytes[DMA_CHUNK];
 };
 
@@ -166,6 +192,9 @@ struct device_slot {
 
 /* All zero and idle. */
 void device_slot_init(struct device_slot *slot, struct device_slot_env *env, uint32_t number);
+
+/* The number of the space that its operation is in: PASID + 1, or 0. */
+uint32_t device_slot_space(const struct device_slot *slot);
 
 /* Whether an operation is under way, or waits. */
 bool device_slot_is_live(const struct device_slot *slot);
@@ -228,11 +257,19 @@ void device_slot_stop(struct device_slot *slot);
 void device_slot_save(const struct device_slot *slot, uint8_t *image);
 int device_slot_restore(struct device_slot *slot, const uint8_t *image);
 
-/* The range is being unmapped: an operation that holds a part of it aborts or begins to drain. */
-void device_slot_unmap(struct device_slot *slot, struct range range);
+/*
+ * What is `going` is being unmapped: an operation that holds a part of it aborts or begins to
+ * drain. Where it is replaced, one that is not held looks it up again behind its chunk, and waits
+ * with that until it is all over.
+ */
+void device_slot_unmap(struct device_slot *slot);
 
 /* What was being unmapped is not held any more, by nobody. */
 void device_slot_quiet(struct device_slot *slot);
+
+/* Its page request was sent, and is over: see pri_ops. */
+void device_slot_sent(struct device_slot *slot);
+void device_slot_answered(struct device_slot *slot, int result);
 
 /* The message of the operation's move has come back: dma_ops.moved. */
 void device_slot_moved(struct device_slot *slot, int result);

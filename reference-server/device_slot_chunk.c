@@ -43,8 +43,14 @@ uint32_t device_slot_path(const struct device_slot *slot)
 	return device_slot_job(slot, SLOT_CMD) >> 4 & 3;
 }
 
-/* Where a side of this iteration is at; -ENOENT behind the end of the address space. */
-static int chunk_address(const struct device_slot *slot, enum device_slot_register side,
+bool device_slot_has_side(const struct device_slot *slot, enum device_slot_register side)
+{
+	const struct chunk_sides *sides = &chunk_sides[device_slot_op(slot)];
+
+	return side == SLOT_SRC ? sides->source : sides->sink;
+}
+
+int device_slot_address(const struct device_slot *slot, enum device_slot_register side,
 			uint64_t *out)
 {
 	uint64_t stride = device_slot_job(slot, SLOT_STRIDE);
@@ -65,7 +71,7 @@ static uint64_t chunk_left(const struct dma_part *part, uint64_t address)
 static int chunk_hold(struct device_slot *slot, struct dma_part *part,
 		      enum device_slot_register side, uint64_t *address)
 {
-	int error = chunk_address(slot, side, address);
+	int error = device_slot_address(slot, side, address);
 	struct dma_part next;
 
 	if (!error && chunk_left(part, *address))
@@ -77,19 +83,22 @@ static int chunk_hold(struct device_slot *slot, struct dma_part *part,
 	    part->address == *address)
 		return -ENOENT;
 	next = (struct dma_part){
+		.space = device_slot_space(slot),
 		.address = *address,
 		.size = device_slot_job(slot, SLOT_LEN) - slot->offset,
 		.access = side == SLOT_SRC ? WINDOW_READ : WINDOW_WRITE,
 		.path = (enum dma_path)device_slot_path(slot),
 		.place = part->place,
+		.atc = slot->atc,
 	};
-	device_events_add(&slot->env->events, DEVICE_EVENT_REF, slot->number, *address);
+	device_slot_event(slot, DEVICE_EVENT_REF, *address);
 	device_slot_leave(slot);
 	error = dma_hold(slot->env->dma, &next);
 	device_slot_enter(slot);
 	*part = next;
+	slot->env->counters[COUNTER_ATC_HITS] += next.cached;
 	if (!error)
-		device_events_add(&slot->env->events, DEVICE_EVENT_XLAT, slot->number, part->size);
+		device_slot_event(slot, DEVICE_EVENT_XLAT, part->size);
 	return error;
 }
 
@@ -125,7 +134,7 @@ static uint64_t chunk_bound(const struct device_slot *slot, const struct dma_par
 	uint64_t address, left;
 	uint32_t limit = dma_limit(slot->env->dma, part);
 
-	chunk_address(slot, side, &address);
+	device_slot_address(slot, side, &address);
 	left = chunk_left(part, address);
 	size = left < size ? left : size;
 	return limit < size ? limit : size;
@@ -209,7 +218,7 @@ static int chunk_move(struct device_slot *slot, const struct dma_part *part,
 	slot->move.part = part;
 	slot->move.bytes = slot->bytes;
 	slot->move.size = slot->chunk;
-	chunk_address(slot, side, &slot->move.address);
+	device_slot_address(slot, side, &slot->move.address);
 	device_slot_leave(slot);
 	result = dma_move(slot->env->dma, &slot->move);
 	device_slot_enter(slot);
@@ -225,7 +234,7 @@ void device_slot_skip(struct device_slot *slot)
 {
 	uint64_t address;
 
-	chunk_address(slot, SLOT_SRC, &address);
+	device_slot_address(slot, SLOT_SRC, &address);
 	slot->offset += chunk_left(&slot->source, address);
 }
 

@@ -21,6 +21,9 @@ enum device_slot_operation {
 	OPS
 };
 
+/* Something has happened to its operation. */
+void device_slot_event(struct device_slot *slot, enum device_event event, uint64_t arg);
+
 /* A register as it was when the operation began. */
 uint32_t device_slot_job(const struct device_slot *slot, enum device_slot_register offset);
 
@@ -28,6 +31,13 @@ enum device_slot_operation device_slot_op(const struct device_slot *slot);
 
 /* What CMD says; may be more than DMA_MESSAGES. */
 uint32_t device_slot_path(const struct device_slot *slot);
+
+/* Whether a side, SLOT_SRC or SLOT_DST, is memory of the client. */
+bool device_slot_has_side(const struct device_slot *slot, enum device_slot_register side);
+
+/* Where a side of this iteration is at; -ENOENT behind the end of the address space. */
+int device_slot_address(const struct device_slot *slot, enum device_slot_register side,
+			uint64_t *out);
 
 /*
  * Sees to it that the memory where the operation is, is held on both sides. 0, or what dma_hold()

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "device_slot_chunk.h"
+#include "device_slot_flow.h"
 
 /* The largest errno. */
 #define SLOT_MAX_ERRNO 4095u
@@ -31,13 +31,30 @@ struct slot_image {
 };
 _Static_assert(sizeof(struct slot_image) == DEVICE_SLOT_IMAGE, "the image has no gaps");
 
-/* The phase in which an operation is held at a point: PRE, POST, MID, END, RETIRED. */
-static const enum device_slot_phase slot_hold_phases[] = {
-	PHASE_PRE, PHASE_PARTS, PHASE_MID, PHASE_END, PHASE_RETIRED,
+/* The phase in which an operation is held at a point. */
+static const enum device_slot_phase slot_hold_phases[HOLDS] = {
+	[HOLD_PRE] = PHASE_PRE,
+	[HOLD_POST] = PHASE_PARTS,
+	[HOLD_MID] = PHASE_MID,
+	[HOLD_END] = PHASE_END,
+	[HOLD_RETIRED] = PHASE_RETIRED,
+	[HOLD_PREREQ] = PHASE_REQUEST,
+	[HOLD_POSTRESP] = PHASE_RESPONDED,
 };
-#define SLOT_HOLDS (sizeof(slot_hold_phases) / sizeof(slot_hold_phases[0]))
 
-/* While the device runs (PRE_COPY) a chunk may be under way: it will be done again. */
+/* Whether it will be done again from its look-up on: while the device runs (PRE_COPY). */
+static bool slot_begins_again(const struct device_slot *slot)
+{
+	return slot->phase == PHASE_FETCH || slot->phase == PHASE_STORE ||
+	       slot->phase == PHASE_COUNT ||
+	       (slot->phase >= PHASE_REQUEST && slot->state != SLOT_HELD);
+}
+
+static bool slot_waits(const struct device_slot *slot)
+{
+	return slot->state == SLOT_WAIT_MSG || slot->state == SLOT_WAIT_PAGE;
+}
+
 void device_slot_save(const struct device_slot *slot, uint8_t *image)
 {
 	struct slot_image out = {
@@ -45,7 +62,7 @@ void device_slot_save(const struct device_slot *slot, uint8_t *image)
 		.fault_address = slot->fault_address,
 		.last_seq = slot->last_seq,
 		.offset = slot->offset,
-		.state = slot->state == SLOT_WAIT_MSG ? SLOT_RUN : slot->state,
+		.state = slot_waits(slot) ? SLOT_RUN : slot->state,
 		.hold = slot->state == SLOT_HELD ? slot->hold : 0,
 		.error = slot->error,
 		.csum = slot->csum,
@@ -56,7 +73,7 @@ void device_slot_save(const struct device_slot *slot, uint8_t *image)
 		.unheld = slot->unheld,
 	};
 
-	if (slot->phase == PHASE_FETCH || slot->phase == PHASE_STORE || slot->phase == PHASE_COUNT)
+	if (slot_begins_again(slot))
 		out.phase = PHASE_PARTS;
 	memcpy(out.job, slot->job, sizeof(out.job));
 	memcpy(image, &out, sizeof(out));
@@ -67,11 +84,12 @@ static bool slot_image_is_sound(const struct slot_image *image)
 {
 	bool ended = image->state == SLOT_FAULT || image->state == SLOT_ABORTED;
 
-	if (image->zero || image->armed > 1 || image->unheld > 1 || image->passed >> SLOT_HOLDS)
+	if (image->zero || image->armed > 1 || image->unheld > 1 || image->passed >> HOLDS)
 		return false;
 	if (image->error > SLOT_MAX_ERRNO || (image->error != 0) != ended)
 		return false;
-	if (image->phase > PHASE_RETIRED || image->phase == PHASE_FETCH ||
+	if (image->phase > (image->state == SLOT_HELD ? PHASE_RESPONDED : PHASE_RETIRED) ||
+	    image->phase == PHASE_FETCH ||
 	    image->phase == PHASE_STORE || image->phase == PHASE_COUNT)
 		return false;
 	if (image->state > SLOT_ABORTED || image->state == SLOT_WAIT_PAGE ||
@@ -79,7 +97,7 @@ static bool slot_image_is_sound(const struct slot_image *image)
 		return false;
 	if (image->state != SLOT_HELD)
 		return image->hold == 0 && (!image->armed || image->state == SLOT_QUEUED);
-	return image->hold < SLOT_HOLDS && image->phase == slot_hold_phases[image->hold] &&
+	return image->hold < HOLDS && image->phase == slot_hold_phases[image->hold] &&
 	       image->passed & 1u << image->hold && !image->armed;
 }
 
@@ -120,6 +138,7 @@ int device_slot_restore(struct device_slot *slot, const uint8_t *image)
 	slot->armed = in.armed;
 	slot->unheld = in.unheld;
 	slot->trouble = 0;
+	device_slot_forget_pages(slot);
 	if (!device_slot_is_live(slot) || slot_is_in_its_job(slot))
 		return 0;
 	slot->state = SLOT_IDLE;

@@ -138,6 +138,7 @@ static int device_state_save_part(struct device *device, uint32_t id, uint8_t *b
 {
 	switch ((enum device_state_part)id) {
 	case DEVICE_STATE_CONFIG:
+		device_sync_config(device);
 		config_read(&device->config, 0, bytes, CONFIG_SIZE);
 		return 0;
 	case DEVICE_STATE_REGISTERS:
@@ -229,6 +230,7 @@ static int device_state_load(void *owner, const uint8_t *image)
 		error = device_state_load_part(device, part->id, image);
 		image += part->size;
 	}
+	device_apply_config(device);
 	return error;
 }
 
@@ -240,6 +242,7 @@ static int device_state_stop(void *owner)
 	if (error && !fault_on(FAULT_stop_does_not_wait))
 		return error;
 	device_engine_park(&device->bar0.engine, true);
+	pri_stop(&device->dma->pri);
 	device_engine_event(&device->bar0.engine, DEVICE_EVENT_STOP);
 	irq_hold(device->irq, true);
 	return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dma.c - see dma.h: the table of mappings, and waiting. The accesses are in dma_part.c. */
+/* dma.c - see dma.h: the tables of mappings, and waiting. The accesses are in dma_part.c. */
 #include "dma.h"
 
 #include <errno.h>
@@ -7,17 +7,8 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "dma_table.h"
 #include "fault.h"
-
-#define DMA_FLAGS (WIRE_DMA_MAP_READ | WIRE_DMA_MAP_WRITE)
-
-/* What DMA_MAP asks for, in pages. */
-struct dma_request {
-	uint64_t first;
-	uint64_t pages;
-	unsigned int flags;	/* enum space_flag */
-	unsigned int access;	/* enum window_access */
-};
 
 /* Tells the log which pages are mapped; mappings without a window are none of its business. */
 static bool dma_next_run(void *owner, uint64_t page, struct dirty_run *run)
@@ -47,6 +38,8 @@ int dma_init(struct dma *dma)
 	memset(dma, 0, sizeof(*dma));
 	error = hazard_init(&dma->hazards);
 	space_init(&dma->space, &dma->hazards, ample);
+	space_set_init(&dma->pasids, &dma->space);
+	pri_init(&dma->pri);
 	window_init(&dma->windows);
 	dirty_init(&dma->dirty, &dma->windows, (struct dirty_source){ dma_next_run, dma });
 	return error;
@@ -77,15 +70,19 @@ void dma_set_owner(struct dma *dma, const struct dma_ops *ops, void *owner)
 void dma_attach(struct dma *dma, struct session *session)
 {
 	dma->session = session;
+	pri_attach(&dma->pri, session);
 }
 
 void dma_detach(struct dma *dma)
 {
 	dirty_end(&dma->dirty);
+	pri_attach(&dma->pri, NULL);
+	space_set_close(&dma->pasids);
 	space_clear(&dma->space);
+	dma->count = 0;
 	if (!fault_on(FAULT_unmap_keeps_backing))
 		window_clear(&dma->windows);
-	dma->unmapping = false;
+	dma->going.on = false;
 	dma->quiescing = false;
 	dma->session = NULL;
 }
@@ -124,8 +121,8 @@ static bool dma_is_held(struct dma *dma)
 		first = 0;
 		last = SPACE_PAGES - 1;
 	}
-	return hazard_overlaps(&dma->hazards, first, last) &&
-	       hazard_await(&dma->hazards, first, last);
+	return hazard_overlaps_in(&dma->hazards, dma->where, first, last) &&
+	       hazard_await_in(&dma->hazards, dma->where, first, last);
 }
 
 bool dma_is_quiet(struct dma *dma)
@@ -137,34 +134,83 @@ bool dma_is_quiet(struct dma *dma)
 	return !dma->ops || !dma->ops->works(dma->owner, dma->cause);
 }
 
-/* As dma_quiesce(), for a range. */
-static int dma_settle(struct dma *dma, enum dma_cause cause, struct range range)
+/* As dma_quiesce(), for a range of a space. */
+static int dma_settle(struct dma *dma, enum dma_cause cause, uint32_t where, struct range range)
 {
 	if (!dma->quiescing || dma->cause != cause) {
 		dma->quiescing = true;
 		dma->cause = cause;
+		dma->where = where;
 		dma->range = range;
 		dma->since = clock_now();
 		if (dma->ops)
-			dma->ops->quiesce(dma->owner, cause, range);
+			dma->ops->quiesce(dma->owner, cause, where, range);
 	}
 	if (!dma_is_quiet(dma))
 		return -EINPROGRESS;
 	dma->quiescing = false;
 	if (dma->ops)
 		dma->ops->quiet(dma->owner, cause, range);
-	space_reclaim(&dma->space);
 	return 0;
 }
 
 int dma_quiesce(struct dma *dma, enum dma_cause cause)
 {
 	const struct range everything = { 0, 0 };
+	int error = dma_settle(dma, cause, HAZARD_ANY, everything);
 
-	return dma_settle(dma, cause, everything);
+	if (!error)
+		space_reclaim(&dma->space);
+	return error;
 }
 
-static int dma_range(uint64_t address, uint64_t size, struct range *out)
+int dma_await(struct dma *dma, enum dma_cause cause)
+{
+	int error = dma_settle(dma, cause, dma->going.space, dma->going.range);
+
+	if (error)
+		return error;
+	if (dma->going.table)
+		space_reclaim(dma->going.table);
+	dma_sweep(dma);
+	return 0;
+}
+
+void dma_leave(struct dma *dma, uint64_t entry)
+{
+	dma->count--;
+	if (!(entry & SPACE_MESSAGE))
+		window_leave(&dma->windows, space_entry_window(entry));
+}
+
+void dma_sweep(struct dma *dma)
+{
+	int window;
+
+	while (!fault_on(FAULT_unmap_keeps_backing) &&
+	       (window = window_sweep(&dma->windows)) >= 0)
+		dirty_drop(&dma->dirty, (unsigned int)window);
+}
+
+int dma_space_of(const struct dma *dma, uint32_t attr, uint32_t *out)
+{
+	uint32_t pasid = attr >> WIRE_ATTR_PASID_SHIFT;
+
+	*out = 0;
+	if (!(attr & WIRE_ATTR_PASID_VALID))
+		return attr & WIRE_ATTR_PASID_MASK ? -EINVAL : 0;
+	if (pasid >> dma_viommu(dma)->pasid_bits || !dma_viommu(dma)->pasid_bits)
+		return -EINVAL;
+	*out = pasid + 1;
+	return 0;
+}
+
+struct space *dma_space(struct dma *dma, uint32_t number)
+{
+	return number ? space_set_find(&dma->pasids, number) : &dma->space;
+}
+
+int dma_range(uint64_t address, uint64_t size, struct range *out)
 {
 	if ((address | size) % DMA_PAGE)
 		return -EINVAL;
@@ -175,154 +221,8 @@ static int dma_range(uint64_t address, uint64_t size, struct range *out)
 	return range_make(address, size, out);
 }
 
-/* The lowest mapping that overlaps the range. */
-static bool dma_find(const struct dma *dma, struct range range, struct space_mapping *out)
+bool dma_find(const struct space *space, struct range range, struct space_mapping *out)
 {
-	return space_overlap(&dma->space, range.first / DMA_PAGE, range_last(range) / DMA_PAGE,
-			     out);
-}
-
-/* What a request for a range that overlaps the mapping is answered with. */
-static int dma_overlap(struct range range, const struct space_mapping *mapping)
-{
-	if (fault_on(FAULT_overlap_is_einval))
-		return -EINVAL;
-	if (fault_on(FAULT_identical_map_is_taken) && mapping->first == range.first / DMA_PAGE &&
-	    mapping->pages == range_size(range) / DMA_PAGE)
-		return 0;
-	return -EEXIST;
-}
-
-/* 0 and *out, which has pages if there is something to map; or what the reply says. */
-static int dma_map_check(const struct dma *dma, const struct wire_dma_map *map,
-			 struct dma_request *out)
-{
-	struct space_mapping there;
-	struct range range;
-
-	out->pages = 0;
-	if (map->argsz < sizeof(*map))
-		return -EINVAL;
-	if (!map->flags || (map->flags & ~DMA_FLAGS && !fault_on(FAULT_map_flags_are_ignored)))
-		return -EINVAL;
-	if (dma_range(map->address, map->size, &range))
-		return -EINVAL;
-	if (dma_find(dma, range, &there))
-		return dma_overlap(range, &there);
-	if (space_count(&dma->space) >= dma->session->limits.max_dma_maps &&
-	    !fault_on(FAULT_maps_without_limit))
-		return -ENOSPC;
-	out->first = range.first / DMA_PAGE;
-	out->pages = range_size(range) / DMA_PAGE;
-	out->flags = map->flags & WIRE_DMA_MAP_READ ? SPACE_READ : 0;
-	out->flags |= map->flags & WIRE_DMA_MAP_WRITE ? SPACE_WRITE : 0;
-	out->access = map->flags & WIRE_DMA_MAP_READ ? WINDOW_READ : 0;
-	out->access |= map->flags & WIRE_DMA_MAP_WRITE ? WINDOW_WRITE : 0;
-	return 0;
-}
-
-/* One mapping less in the window of an entry. */
-static void dma_drop(struct dma *dma, uint64_t entry)
-{
-	unsigned int window = space_entry_window(entry);
-
-	if (!(entry & SPACE_MESSAGE) && window_drop(&dma->windows, window))
-		dirty_drop(&dma->dirty, window);
-}
-
-static int dma_insert(struct dma *dma, const struct dma_request *request, uint64_t entry)
-{
-	int error = space_insert(&dma->space, request->first, request->pages, entry);
-
-	if (error)
-		dma_drop(dma, entry);
-	return error;
-}
-
-static int dma_map_file(struct dma *dma, const struct dma_request *request, struct msg *msg,
-			uint64_t offset)
-{
-	int window;
-
-	if (offset % DMA_PAGE)
-		return -EINVAL;
-	window = window_take(&dma->windows, msg->fd[0], offset, request->pages * DMA_PAGE,
-			     request->access);
-	if (window < 0)
-		return window;
-	if (fault_on(FAULT_map_fd_is_never_closed))
-		msg_take(msg, 0);
-	return dma_insert(dma, request, space_entry(request->flags, (unsigned int)window,
-						    offset / DMA_PAGE));
-}
-
-int dma_map(void *owner, struct msg *msg, struct session_reply *reply)
-{
-	struct dma *dma = owner;
-	struct dma_request request;
-	struct wire_dma_map map;
-	int error;
-
-	(void)reply;
-	if (dma->cause == DMA_STOPS && fault_on(FAULT_map_is_refused_while_stopped))
-		return -EINVAL;
-	msg_read(msg, &map, sizeof(map));
-	error = dma_map_check(dma, &map, &request);
-	if (error || !request.pages)
-		return error;
-	if (msg->count)
-		return dma_map_file(dma, &request, msg, map.offset);
-	/* Without a descriptor the offset has no meaning and is ignored. */
-	return dma_insert(dma, &request, space_entry(request.flags | SPACE_MESSAGE, 0, 0));
-}
-
-/* Takes the mapping out of the table; it is `going` from then on. */
-static int dma_take_out(struct dma *dma, const struct wire_dma_unmap *unmap)
-{
-	struct space_mapping there;
-	struct range range;
-	int error;
-
-	if (unmap->argsz < sizeof(*unmap) || unmap->flags)
-		return -EINVAL;
-	if (dma_range(unmap->address, unmap->size, &range))
-		return -EINVAL;
-	if (fault_on(FAULT_unmap_of_a_part_takes_all) && dma_find(dma, range, &there) &&
-	    range_make(there.first * DMA_PAGE, there.pages * DMA_PAGE, &range))
-		return -EINVAL;
-	error = space_remove(&dma->space, range.first / DMA_PAGE, range_size(range) / DMA_PAGE,
-			     &dma->going_entry);
-	if (error)
-		return error;
-	dma->going = range;
-	dma->unmapping = true;
-	return 0;
-}
-
-int dma_unmap(void *owner, struct msg *msg, struct session_reply *reply)
-{
-	struct dma *dma = owner;
-	struct wire_dma_unmap unmap;
-	int error = 0;
-
-	msg_read(msg, &unmap, sizeof(unmap));
-	if (!dma->unmapping)
-		error = dma_take_out(dma, &unmap);
-	if (error == -ENOENT && fault_on(FAULT_unmap_of_nothing_succeeds)) {
-		session_reply_put(reply, &unmap, sizeof(unmap));
-		return 0;
-	}
-	if (!error)
-		error = dma_settle(dma, DMA_UNMAPS, dma->going);
-	if (error == -EINPROGRESS && msg->header.flags & WIRE_NO_REPLY &&
-	    fault_on(FAULT_unmap_without_reply_waits_for_nobody))
-		error = 0;
-	if (error)
-		return error;
-	dma->unmapping = false;
-	if (!fault_on(FAULT_unmap_keeps_backing))
-		dma_drop(dma, dma->going_entry);
-	unmap.argsz = sizeof(unmap);
-	session_reply_put(reply, &unmap, sizeof(unmap));
-	return 0;
+	return space && space_overlap(space, range.first / DMA_PAGE, range_last(range) / DMA_PAGE,
+				      out);
 }

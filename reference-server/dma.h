@@ -18,6 +18,11 @@
  * no access elsewhere. A reset, a stop for migration and the end of a client wait by the same
  * means (dma_quiesce), for everything.
  *
+ * With the vIOMMU extension (viommu.rst) there is a space for each PASID besides, whose number is
+ * PASID + 1: it begins with its first mapping and ends with DMA_UNMAP of all of it. Number 0 is the
+ * space without. DMA_UNMAP may take many mappings out, some at a time, and DMA_MAP one in
+ * the place of another; both are answered as above.
+ *
  * Any thread may hold, copy and release parts that are its own; the rest is for one thread, which
  * is also the only one that moves bytes by messages.
  */
@@ -26,10 +31,13 @@
 
 #include <stdbool.h>
 
+#include "atc.h"
 #include "dirty.h"
 #include "dispatch.h"
 #include "hazard.h"
+#include "pri.h"
 #include "space.h"
+#include "space_set.h"
 #include "window.h"
 
 /* The only page size: addresses, sizes and file offsets are multiples of it. */
@@ -50,10 +58,13 @@ enum dma_path {
 
 /* A part of the client's memory, in memory of the device that does not move while it is held. */
 struct dma_part {
+	uint32_t space;
 	uint64_t address;
 	uint64_t size;
 	uint32_t access;	/* WINDOW_READ or WINDOW_WRITE: what the device does with it */
 	enum dma_path path;
+	struct atc *atc;	/* where it is looked up first; of the thread that holds it */
+	bool cached;		/* it was found there */
 	unsigned int place;	/* number of its hazard, below HAZARD_SLOTS; no other part has it */
 	uint8_t *host;		/* NULL: by messages */
 	unsigned int window;	/* where it is copied, with the first page of the file */
@@ -75,14 +86,22 @@ struct dma_move {
 
 /* Why the device has to give memory back. */
 enum dma_cause {
-	DMA_UNMAPS,	/* one mapping goes: its parts are released, the sooner the better */
+	DMA_UNMAPS,	/* mappings go: their parts are released, the sooner the better */
+	DMA_REPLACES,	/* a mapping has changed: its parts are released and looked up again */
 	DMA_STOPS,	/* the device stops: operations come to rest without memory */
 	DMA_ENDS,	/* a reset, or the end of the client: operations are aborted */
 };
 
+/* Memory that the device looks for. */
+struct dma_miss {
+	uint64_t address;
+	uint64_t size;		/* not 0 */
+	uint32_t access;
+};
+
 /* What the device is told; the calls may release parts, and neither hold nor move any. */
 struct dma_ops {
-	void (*quiesce)(void *owner, enum dma_cause cause, struct range range);
+	void (*quiesce)(void *owner, enum dma_cause cause, uint32_t space, struct range range);
 	/* Whether it is not done though it holds nothing; dma_kick() follows when it is. */
 	bool (*works)(void *owner, enum dma_cause cause);
 	/* It is over; also called where quiesce() for another cause has come in between. */
@@ -91,8 +110,22 @@ struct dma_ops {
 	void (*moved)(void *owner, struct dma_move *move, int result);
 };
 
+/* What DMA_UNMAP or DMA_MAP took out of a table, and waits for. */
+struct dma_going {
+	bool on;
+	struct space *table;	/* NULL: there is no such space */
+	uint32_t space;
+	struct range range;
+	uint64_t next, last;	/* pages that are yet to be looked at; next > last: none */
+	uint64_t pages;		/* that were taken out */
+	bool ends;		/* the space goes */
+};
+
 struct dma {
-	struct space space;
+	struct space space;		/* the one without PASID */
+	struct space_set pasids;
+	uint64_t count;			/* mappings in all of them */
+	struct pri pri;
 	struct hazard_set hazards;
 	struct window_table windows;
 	struct dirty dirty;		/* what was written by copying */
@@ -101,11 +134,10 @@ struct dma {
 	void *owner;			/* for ops */
 	bool quiescing;			/* something waits for the device */
 	enum dma_cause cause;
+	uint32_t where;			/* the space, or HAZARD_ANY */
 	struct range range;
 	uint64_t since;
-	bool unmapping;			/* this mapping has left the table and has its window */
-	struct range going;
-	uint64_t going_entry;
+	struct dma_going going;
 };
 
 /* Quotas of a client, beside the number of mappings that was negotiated with it. */
@@ -168,6 +200,12 @@ void dma_unpin(struct dma *dma, struct dma_part *part);
 /* Nothing happens to a part that is not held. */
 void dma_release(struct dma *dma, struct dma_part *part);
 
+/*
+ * How many pages from the first one on are not mapped in the space, or not for this access; at most
+ * PRI_CAPACITY.
+ */
+uint32_t dma_missing(struct dma *dma, uint32_t space, const struct dma_miss *miss);
+
 /* The most bytes of one move in this part. */
 uint32_t dma_limit(const struct dma *dma, const struct dma_part *part);
 
@@ -186,14 +224,17 @@ void dma_cancel(struct dma *dma, struct dma_move *move);
  * Handler of DMA_MAP. -EINVAL for a bad form, flags without access, unaligned, empty or wrapping
  * ranges, or a range beyond the end of the file; -EEXIST for any overlap; -ENOSPC above the
  * number of mappings or another quota: it succeeds when something has been unmapped; what
- * window_take() says of the descriptor.
+ * window_take() says of the descriptor. With WIRE_DMA_MAP_REPLACE, -ENOENT if no mapping has
+ * exactly this range, and -EINPROGRESS while the old one is in use: it is executed again.
  */
 int dma_map(void *owner, struct msg *msg, struct session_reply *reply);
 
 /*
  * Handler of DMA_UNMAP. The reply is the entry of the request, with argsz the size of the reply.
- * -ENOENT if no mapping has exactly this range, -EINVAL for a bad form or any flag. -EINPROGRESS
- * while the range is in use: it is executed again.
+ * -ENOENT if no mapping has exactly this range, -EINVAL for a bad form or any flag that was not
+ * negotiated. With WIRE_DMA_UNMAP_RANGE or _ALL the size in the reply is that of all that was
+ * taken out; -EINVAL if an end of the range cuts a mapping. -EINPROGRESS while the range is in use,
+ * or there is more to take out: it is executed again.
  */
 int dma_unmap(void *owner, struct msg *msg, struct session_reply *reply);
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "dma.h"
+#include "dma_table.h"
 #include "fault.h"
 
 /* Whether a mapping lets the device do that. */
@@ -17,13 +17,35 @@ static bool dma_allows(uint64_t entry, uint32_t access)
 	       fault_on(FAULT_dma_against_the_rights);
 }
 
-/* What is found at the front of the part, which is pinned; the part is cut to it. */
-static int dma_translate(const struct dma *dma, struct dma_part *part)
+uint32_t dma_missing(struct dma *dma, uint32_t space, const struct dma_miss *miss)
 {
+	const struct space *table = dma_space(dma, space);
+	uint64_t first = miss->address / DMA_PAGE, last, run;
+	uint32_t pages;
+
+	if (__builtin_add_overflow(miss->address, miss->size - 1, &last))
+		last = UINT64_MAX;
+	last /= DMA_PAGE;
+	for (pages = 0; pages < PRI_CAPACITY && pages <= last - first; pages++) {
+		uint64_t entry = table ? space_find(table, first + pages, 1, &run) : 0;
+
+		if (entry && dma_allows(entry, miss->access))
+			break;
+	}
+	return pages;
+}
+
+/* What is found at the front of the part, which is pinned; the part is cut to it. */
+static int dma_translate(struct dma *dma, struct dma_part *part)
+{
+	const struct space *space = dma_space(dma, part->space);
 	uint64_t page = part->address / DMA_PAGE, skip = part->address % DMA_PAGE, run;
 	uint64_t last = (part->address + part->size - 1) / DMA_PAGE;
-	uint64_t entry = space_find(&dma->space, page, last - page + 1, &run);
+	uint64_t entry = 0;
 
+	part->cached = false;
+	if (space)
+		entry = atc_find(part->atc, space, page, last - page + 1, &run, &part->cached);
 	if (!entry)
 		return -ENOENT;
 	if (!dma_allows(entry, part->access))
@@ -47,8 +69,8 @@ int dma_hold(struct dma *dma, struct dma_part *part)
 	if (part->address && part->size > -part->address)
 		part->size = -part->address;
 	/* Published before it is looked up, so that no DMA_UNMAP can pass between the two. */
-	hazard_publish(&dma->hazards, part->place, first,
-		       (part->address + part->size - 1) / DMA_PAGE);
+	hazard_publish_in(&dma->hazards, part->place, part->space, first,
+			  (part->address + part->size - 1) / DMA_PAGE);
 	part->pinned = true;
 	error = dma_translate(dma, part);
 	part->held = !error;
@@ -122,6 +144,15 @@ static int dma_copy(struct dma *dma, const struct dma_move *move)
 	return n ? (int)n : -EFAULT;
 }
 
+/* The count of a message, with the attribute word in its upper half. */
+static uint64_t dma_count(const struct dma_part *part, uint32_t size)
+{
+	uint64_t attr = part->space ? WIRE_ATTR_PASID_VALID |
+				      (part->space - 1) << WIRE_ATTR_PASID_SHIFT : 0;
+
+	return attr << 32 | size;
+}
+
 /* Whether the reply repeats what was asked, with the data that a read has to bring. */
 static bool dma_reply_fits(const struct dma_move *move, const struct msg *msg)
 {
@@ -136,7 +167,8 @@ static bool dma_reply_fits(const struct dma_move *move, const struct msg *msg)
 	} else {
 		return false;
 	}
-	return access.address == move->address && access.count == move->size;
+	return access.address == move->address &&
+	       access.count == dma_count(move->part, move->size);
 }
 
 static void dma_answered(struct session_request *request, int error, const struct msg *msg)
@@ -145,6 +177,9 @@ static void dma_answered(struct session_request *request, int error, const struc
 	const struct dma *dma = move->dma;
 
 	move->sent = false;
+	/* With the extension only a miss is known by its number. */
+	if (error != -EFAULT && error != -EACCES && error && dma_viommu(dma)->version)
+		error = -EIO;
 	if (!error && !dma_reply_fits(move, msg) && !fault_on(FAULT_dma_reply_of_any_size))
 		error = -EIO;
 	if (!error && move->part->access == WINDOW_READ &&
@@ -154,11 +189,12 @@ static void dma_answered(struct session_request *request, int error, const struc
 }
 
 /* The part may have been unmapped: that does not wait for messages. This thread is who unmaps. */
-static int dma_check_again(const struct dma *dma, const struct dma_move *move)
+static int dma_check_again(struct dma *dma, const struct dma_move *move)
 {
+	const struct space *space = dma_space(dma, move->part->space);
 	uint64_t page = move->address / DMA_PAGE, run;
 	uint64_t pages = (move->address + move->size - 1) / DMA_PAGE - page + 1;
-	uint64_t entry = space_find(&dma->space, page, pages, &run);
+	uint64_t entry = space ? space_find(space, page, pages, &run) : 0;
 
 	if (fault_on(FAULT_unmap_spares_messages))
 		return 0;
@@ -170,7 +206,8 @@ static int dma_check_again(const struct dma *dma, const struct dma_move *move)
 static int dma_send(struct dma *dma, struct dma_move *move)
 {
 	bool reads = move->part->access == WINDOW_READ;
-	const struct wire_dma_access access = { move->address, move->size };
+	const struct wire_dma_access access = { move->address,
+						dma_count(move->part, move->size) };
 	int error = dma_check_again(dma, move);
 
 	if (error)

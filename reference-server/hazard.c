@@ -2,9 +2,9 @@
 /*
  * hazard.c - see hazard.h.
  *
- * In a slot `last` is stored before `first`, and loaded after it. So a `first` that is seen comes
- * with its own `last`, or with that of a later use; then the use that was seen is over, and the
- * later one has not been published when the pages were taken away.
+ * In a slot `space` and `last` are stored before `first`, and loaded after it. So a `first` that is
+ * seen comes with its own, or with those of a later use; then the use that was seen is over, and
+ * the later one has not been published when the pages were taken away.
  */
 #include "hazard.h"
 
@@ -43,8 +43,10 @@ int hazard_init(struct hazard_set *set)
 	for (size_t i = 0; i < HAZARD_SLOTS; i++) {
 		atomic_init(&set->slot[i].first, HAZARD_NOTHING);
 		atomic_init(&set->slot[i].last, 0);
+		atomic_init(&set->slot[i].space, 0);
 	}
 	atomic_init(&set->awaited, false);
+	atomic_init(&set->epoch, 0);
 	atomic_init(&set->fence, 0);
 	set->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return set->kick < 0 ? -errno : 0;
@@ -56,10 +58,12 @@ void hazard_end(struct hazard_set *set)
 	set->kick = -1;
 }
 
-void hazard_publish(struct hazard_set *set, unsigned int slot, uint64_t first, uint64_t last)
+void hazard_publish_in(struct hazard_set *set, unsigned int slot, uint32_t space, uint64_t first,
+		       uint64_t last)
 {
 	if (fault_on(FAULT_hazards_are_not_published))
 		return;
+	atomic_store_explicit(&set->slot[slot].space, space, memory_order_release);
 	atomic_store_explicit(&set->slot[slot].last, last, memory_order_release);
 	atomic_store_explicit(&set->slot[slot].first, first, memory_order_release);
 	hazard_fence(set);
@@ -90,24 +94,42 @@ void hazard_clear(struct hazard_set *set, unsigned int slot)
 	hazard_kick(set);
 }
 
-bool hazard_overlaps(struct hazard_set *set, uint64_t first, uint64_t last)
+uint64_t hazard_epoch(const struct hazard_set *set)
+{
+	return atomic_load_explicit(&set->epoch, memory_order_acquire);
+}
+
+/* hazard_overlaps() has the fence between this and the look at the slots. */
+void hazard_put_aside(struct hazard_set *set)
+{
+	atomic_fetch_add_explicit(&set->epoch, 1, memory_order_release);
+}
+
+/* Whether what the slot holds is of that space. */
+static bool hazard_is_in(const struct hazard_slot *slot, uint32_t space)
+{
+	return space == HAZARD_ANY ||
+	       atomic_load_explicit(&slot->space, memory_order_acquire) == space;
+}
+
+bool hazard_overlaps_in(struct hazard_set *set, uint32_t space, uint64_t first, uint64_t last)
 {
 	hazard_fence(set);
 	for (size_t i = 0; i < HAZARD_SLOTS; i++) {
 		const struct hazard_slot *slot = &set->slot[i];
 		uint64_t used = atomic_load_explicit(&slot->first, memory_order_acquire);
 
-		if (used != HAZARD_NOTHING && used <= last &&
+		if (used != HAZARD_NOTHING && used <= last && hazard_is_in(slot, space) &&
 		    atomic_load_explicit(&slot->last, memory_order_acquire) >= first)
 			return true;
 	}
 	return false;
 }
 
-bool hazard_await(struct hazard_set *set, uint64_t first, uint64_t last)
+bool hazard_await_in(struct hazard_set *set, uint32_t space, uint64_t first, uint64_t last)
 {
 	atomic_store_explicit(&set->awaited, true, memory_order_relaxed);
-	if (hazard_overlaps(set, first, last))
+	if (hazard_overlaps_in(set, space, first, last))
 		return true;
 	atomic_store_explicit(&set->awaited, false, memory_order_relaxed);
 	return false;

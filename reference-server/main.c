@@ -48,6 +48,8 @@ enum main_option {
 	MAIN_WITH,
 	MAIN_WITHOUT,
 	MAIN_REQUIRE,
+	MAIN_VIOMMU_DIALECT,
+	MAIN_MAX_PASIDS,
 	MAIN_T_PARTIAL,
 	MAIN_T_IDLE,
 	MAIN_T_DMA,
@@ -74,6 +76,8 @@ static const struct option main_long_options[] = {
 	{ "with", required_argument, NULL, MAIN_WITH },
 	{ "without", required_argument, NULL, MAIN_WITHOUT },
 	{ "require", required_argument, NULL, MAIN_REQUIRE },
+	{ "viommu-dialect", required_argument, NULL, MAIN_VIOMMU_DIALECT },
+	{ "max-pasids", required_argument, NULL, MAIN_MAX_PASIDS },
 	{ "t-partial", required_argument, NULL, MAIN_T_PARTIAL },
 	{ "t-idle", required_argument, NULL, MAIN_T_IDLE },
 	{ "t-dma", required_argument, NULL, MAIN_T_DMA },
@@ -103,6 +107,8 @@ static const char main_help[] =
 	"                           eventfd, maskable, automasked, noresize\n"
 	"  --with=NAME[,NAME]       give all interrupts this flag (eventfd ... noresize)\n"
 	"  --require=write_multiple refuse clients that do not offer it\n"
+	"  --viommu-dialect=NAME    the vIOMMU extension: off (default), or native\n"
+	"  --max-pasids=N           address spaces of its PASIDs (1024)\n"
 	"  --devices=N              clients at a time, each with its device (default 8)\n"
 	"  --max-msg-fds=N          announced limits: descriptors in a message (16),\n"
 	"  --max-data-xfer-size=N   bytes of one access (1048576),\n"
@@ -144,6 +150,15 @@ static int main_profile(const char *name, enum device_profile *out)
 	if (strcmp(name, "full") != 0 && strcmp(name, "vdma") != 0)
 		return -EINVAL;
 	*out = strcmp(name, "full") == 0 ? DEVICE_FULL : DEVICE_VDMA;
+	return 0;
+}
+
+/* Which form of the extension is offered. */
+static int main_dialect(const char *name, struct session_viommu *out)
+{
+	if (strcmp(name, "off") != 0 && strcmp(name, "native") != 0)
+		return -EINVAL;
+	out->version = strcmp(name, "native") == 0 ? WIRE_VIOMMU_VERSION_1 : 0;
 	return 0;
 }
 
@@ -242,6 +257,9 @@ static struct main_number main_number_of(struct main_options *options, enum main
 		return (struct main_number){ 1, 16 << 20, &offer->max_data_xfer_size, NULL };
 	case MAIN_MAX_DMA_MAPS:
 		return (struct main_number){ 0, UINT32_MAX, &offer->max_dma_maps, NULL };
+	case MAIN_MAX_PASIDS:
+		return (struct main_number){ 1, 1 << WIRE_VIOMMU_MAX_PASID_BITS,
+					     &offer->viommu.max_pasids, NULL };
 	case MAIN_DEVICES:
 		return (struct main_number){ 1, SERVER_MAX_DEVICES, &server->devices, NULL };
 	case MAIN_T_PARTIAL:
@@ -269,6 +287,7 @@ static struct main_number main_number_of(struct main_options *options, enum main
 	case MAIN_WITH:
 	case MAIN_WITHOUT:
 	case MAIN_REQUIRE:
+	case MAIN_VIOMMU_DIALECT:
 	case MAIN_FAULT:
 	case MAIN_VERBOSE:
 	case MAIN_HELP:
@@ -305,6 +324,8 @@ static int main_set(struct main_options *options, enum main_option option)
 	case MAIN_WITHOUT:
 	case MAIN_REQUIRE:
 		return main_set_features(&options->server, option, optarg);
+	case MAIN_VIOMMU_DIALECT:
+		return main_dialect(optarg, &options->server.offer.viommu);
 	case MAIN_FAULT:
 		return main_fault(optarg);
 	case MAIN_VERBOSE:
@@ -317,6 +338,7 @@ static int main_set(struct main_options *options, enum main_option option)
 		puts("vuc-server " MAIN_VERSION);
 		exit(0);
 	case MAIN_FD:
+	case MAIN_MAX_PASIDS:
 	case MAIN_MAX_MSG_FDS:
 	case MAIN_MAX_DATA_XFER_SIZE:
 	case MAIN_MAX_DMA_MAPS:
@@ -496,6 +518,14 @@ int main(int argc, char **argv)
 				.max_data_xfer_size = WIRE_DEFAULT_MAX_DATA_XFER_SIZE,
 				.max_dma_maps = MAIN_MAX_DMA_MAPS_VALUE,
 				.pgsizes = WIRE_DEFAULT_PGSIZES,
+				.viommu = {
+					.pasid_bits = WIRE_VIOMMU_MAX_PASID_BITS,
+					.max_pasids = 1024,
+					.address_bits = 64,
+					.page_requests = CONFIG_PRI_CAPACITY,
+					.unmap_range = true,
+					.replace = true,
+				},
 			},
 			.t_partial = 30000,
 			.t_idle = 60000,

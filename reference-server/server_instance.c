@@ -29,6 +29,7 @@ static void server_instance_wire(struct server_instance *instance,
 	instance->version.session = &instance->session;
 	instance->owners[COMMANDS_VERSION] = &instance->version;
 	instance->owners[COMMANDS_DMA] = &instance->dma;
+	instance->owners[COMMANDS_PRI] = &instance->dma.pri;
 	instance->owners[COMMANDS_IRQ] = &instance->irq;
 	instance->owners[COMMANDS_REGION] = &instance->device.table;
 	instance->owners[COMMANDS_DEVICE] = &instance->device;
@@ -93,6 +94,8 @@ int server_instance_open(struct server_instance **out, const struct server_optio
 		return error;
 	}
 	server_instance_leave_out(instance, options->without);
+	if (options->offer.viommu.version)
+		device_add_viommu(&instance->device, options->offer.viommu.pasid_bits);
 	*out = instance;
 	return 0;
 }

@@ -227,6 +227,35 @@ int session_send(struct session *session, struct session_request *request,
 	return 0;
 }
 
+int session_post(struct session *session, uint16_t command, const void *body, size_t size,
+		 struct session_reply *reply)
+{
+	struct transport *channel = session_request_channel(session);
+	struct wire_header header = { .command = command, .flags = WIRE_NO_REPLY };
+	bool before = reply && reply->transport == channel;
+	uint8_t *bytes;
+
+	if (session->phase != SESSION_NEGOTIATED)
+		return -ENOTCONN;
+	if (before)
+		session_reply_drop(reply);
+	bytes = transport_append(channel, sizeof(header) + size);
+	if (bytes) {
+		header.id = session->next_id++;
+		header.msg_size = (uint32_t)(sizeof(header) + size);
+		memcpy(bytes, &header, sizeof(header));
+		memcpy(bytes + sizeof(header), body, size);
+	}
+	if (before)
+		session_reply_start(reply, session, channel);
+	return bytes ? 0 : -ENOMEM;
+}
+
+size_t session_posted(struct session *session)
+{
+	return transport_queued(session_request_channel(session));
+}
+
 void session_give_up(struct session *session, const struct session_request *request)
 {
 	for (int i = 0; i < SESSION_REQUESTS; i++) {

@@ -11,6 +11,7 @@
  * command of this client is taken until it has been answered, so that order holds without a queue.
  *
  * Requests are commands of the server: on the twin socket if there is one, else on the main one.
+ * Some get no reply (session_post).
  * They have message ids of their own and are matched by id and command on that socket alone. Their
  * number is bounded; one that was given up counts until its reply comes or its time is over.
  */
@@ -35,6 +36,18 @@ enum session_event {
 	SESSION_BROKEN,		/* framing or memory lost, or the peer is gone */
 };
 
+/* What was agreed on the vIOMMU extension (viommu.rst); `version` 0: nothing, and all is 0. */
+struct session_viommu {
+	uint32_t version;
+	uint32_t pasid_bits;	/* both 0, or neither */
+	uint32_t max_pasids;
+	uint32_t address_bits;
+	uint32_t page_requests;	/* pages that may be outstanding; 0: none is requested */
+	bool unmap_range;
+	bool replace;
+	bool backing;
+};
+
 /*
  * What both sides may do. Keys that the client did not propose are not announced to it, so the
  * defaults of the specification hold for them.
@@ -45,6 +58,7 @@ struct session_limits {
 	uint32_t max_data_xfer_size;	/* bytes of one access by the client */
 	uint32_t max_dma_maps;
 	bool write_multiple;	/* REGION_WRITE_MULTI may be used */
+	struct session_viommu viommu;
 };
 
 /* Requests that may be without reply. */
@@ -147,6 +161,16 @@ void session_reply_commit(struct session_reply *reply, struct wire_header header
  */
 int session_send(struct session *session, struct session_request *request,
 		 const struct wire_dma_access *access, const void *data, size_t size);
+
+/*
+ * Queues a command that gets no reply: a header and `size` bytes of body. A reply that is under
+ * construction, and empty, comes behind it; else NULL. 0, -ENOTCONN without a client, -ENOMEM.
+ */
+int session_post(struct session *session, uint16_t command, const void *body, size_t size,
+		 struct session_reply *reply);
+
+/* Bytes that the client has not taken yet, where the commands of the server go. */
+size_t session_posted(struct session *session);
 
 /* Gives a request up; its reply will be dropped. Nothing happens to one that is over. */
 void session_give_up(struct session *session, const struct session_request *request);

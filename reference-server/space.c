@@ -18,13 +18,23 @@
 
 void space_init(struct space *space, struct hazard_set *hazards, struct space_quota quota)
 {
-	*space = (struct space){ .hazards = hazards, .quota = quota };
-	space_pool_init(&space->pool, quota.bytes);
+	*space = (struct space){ .hazards = hazards, .quota = quota, .memory = &space->pool };
+	space_pool_init(space->memory, quota.bytes);
+}
+
+void space_init_beside(struct space *space, struct space *first, uint32_t number)
+{
+	*space = (struct space){
+		.number = number,
+		.hazards = first->hazards,
+		.quota = { SIZE_MAX, SIZE_MAX },
+		.memory = &first->pool,
+	};
 }
 
 void space_clear(struct space *space)
 {
-	space_pool_clear(&space->pool);
+	space_pool_clear(space->memory);
 	space_init(space, space->hazards, space->quota);
 }
 
@@ -35,7 +45,7 @@ size_t space_count(const struct space *space)
 
 size_t space_bytes(const struct space *space)
 {
-	return space->pool.bytes;
+	return space->memory->bytes;
 }
 
 size_t space_reclaim(struct space *space)
@@ -100,9 +110,9 @@ static void space_demote(struct space *space, _Atomic uint64_t *link, const stru
 {
 	uint64_t old = atomic_load_explicit(link, memory_order_relaxed), child;
 
-	if (space_pool_reserve(&space->pool, 0, 1) != 0)
+	if (space_pool_reserve(space->memory, 0, 1) != 0)
 		return;
-	child = space_word_child(space_pool_take(&space->pool, true), true, space_word_key(old));
+	child = space_word_child(space_pool_take(space->memory, true), true, space_word_key(old));
 	space_node_copy(child, old);
 	atomic_store_explicit(link, child, memory_order_release);
 	space_retire(space, old, cut->level, cut->first);
@@ -164,17 +174,27 @@ static void space_lower(struct space *space)
 	}
 }
 
-int space_remove(struct space *space, uint64_t first, uint64_t pages, uint64_t *entry)
+uint64_t space_exact(const struct space *space, uint64_t first, uint64_t pages,
+		     struct space_cut *cut)
 {
 	uint64_t root = atomic_load_explicit(&space->root, memory_order_relaxed), found, run;
-	struct space_cut cut;
 
 	if (pages == 0 || first >= SPACE_PAGES || pages > SPACE_PAGES - first)
-		return -ENOENT;
+		return 0;
 	found = space_find(space, first, 1, &run);
-	cut = space_cut(space_word_key(root), first, first + pages - 1);
-	if (!(found & SPACE_FIRST) || cut.last > space_level_mask(cut.level + 1) ||
-	    !space_is_mapping(space, root, &cut))
+	*cut = space_cut(space_word_key(root), first, first + pages - 1);
+	if (!(found & SPACE_FIRST) || cut->last > space_level_mask(cut->level + 1) ||
+	    !space_is_mapping(space, root, cut))
+		return 0;
+	return found;
+}
+
+int space_remove(struct space *space, uint64_t first, uint64_t pages, uint64_t *entry)
+{
+	struct space_cut cut;
+	uint64_t found = space_exact(space, first, pages, &cut);
+
+	if (!found)
 		return -ENOENT;
 	space_wipe(space, &space->root, &cut);
 	space_lower(space);

@@ -15,6 +15,9 @@
  * that they have published as a hazard before. Nodes that such a reader could still be in are put
  * aside and freed when no hazard overlaps the addresses that they stood for.
  *
+ * Several spaces may share the memory of one, and with it the quota of bytes. Each has a number of
+ * its own, under which its readers publish.
+ *
  * What stands behind a window is the owner's. No I/O and no protocol here.
  */
 #ifndef SPACE_H
@@ -82,19 +85,30 @@ struct space_pool {
 
 struct space {
 	_Atomic uint64_t root;
+	uint32_t number;
 	struct hazard_set *hazards;
 	struct space_quota quota;
 	size_t count;
 	size_t retired_count;
 	_Atomic uint64_t *retired;	/* records of nodes put aside, the oldest first */
 	_Atomic uint64_t *retired_last;
+	struct space_pool *memory;	/* `pool`, or that of the first space */
 	struct space_pool pool;
 };
 
-/* An empty space whose readers publish in `hazards`, which outlives it. Takes no memory. */
+/*
+ * An empty space, number 0, whose readers publish in `hazards`, which outlives it. Takes no memory
+ * and does not move.
+ */
 void space_init(struct space *space, struct hazard_set *hazards, struct space_quota quota);
 
-/* Frees the table at once, and leaves an empty one. No reader is in it any more. */
+/* An empty space with another number, over the memory of the first one, which outlives it. */
+void space_init_beside(struct space *space, struct space *first, uint32_t number);
+
+/*
+ * Frees the table at once, and leaves an empty one; of all spaces that share its memory, which are
+ * not to be used any more. No reader is in it any more. For the first space.
+ */
 void space_clear(struct space *space);
 
 /* Mappings that are in. */
@@ -125,12 +139,35 @@ int space_insert(struct space *space, uint64_t first, uint64_t pages, uint64_t e
 int space_remove(struct space *space, uint64_t first, uint64_t pages, uint64_t *entry);
 
 /*
+ * Puts `entry` in the place of the mapping of exactly these pages: 0 and *old as it was inserted,
+ * with SPACE_FIRST; -ENOENT, or -EINVAL if they end beyond the last page of a file, and nothing
+ * changed. Needs no memory. There is no moment in which a page is not mapped, and each page has
+ * the old entry or the new one; readers may still use the old as with space_remove().
+ */
+int space_replace(struct space *space, uint64_t first, uint64_t pages, uint64_t entry,
+		  uint64_t *old);
+
+/*
  * For readers, who have published `page` to `page + max_pages - 1` (max_pages > 0): the entry of
  * this very page (space_entry_page() is the page of the file; SPACE_FIRST only on the first), and
  * in *run how many pages from there on belong to the same mapping, at most max_pages. 0 if the page
  * is not mapped; then *run is 0.
  */
 uint64_t space_find(const struct space *space, uint64_t page, uint64_t max_pages, uint64_t *run);
+
+/* The node in which a leaf was found, with its level; `child` 0: none. */
+struct space_spot {
+	uint64_t child;
+	unsigned int level;
+};
+
+/*
+ * The same, beginning in the node of *spot, if there is one: it has been over this page, and is in
+ * the table still, or has been published longer than it is not. *spot becomes the node in which the
+ * entry was found.
+ */
+uint64_t space_find_from(const struct space *space, struct space_spot *spot, uint64_t page,
+			 uint64_t max_pages, uint64_t *run);
 
 /*
  * For the writer: the lowest mapping that reaches up to `page` or beyond. False if there is none.

@@ -50,6 +50,10 @@ static inline struct space_cut space_cut_high(const struct space_cut *cut)
 	return space_cut(cut->level - 1, cut->last & ~space_level_mask(cut->level), cut->last);
 }
 
+/* The entry of the mapping of exactly these pages, and in *cut how it falls on the root; or 0. */
+uint64_t space_exact(const struct space *space, uint64_t first, uint64_t pages,
+		     struct space_cut *cut);
+
 static inline bool space_cut_is_empty(const struct space_cut *cut)
 {
 	return cut->from > cut->to;

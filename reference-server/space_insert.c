@@ -3,7 +3,8 @@
  * space_insert.c - puts a mapping into a table; see space.h.
  *
  * First a look at all nodes that the mapping touches: whether it overlaps, and which memory it
- * needs. When that is reserved the mapping is written, from its end downwards.
+ * needs. When that is reserved the mapping is written, from its end downwards. One that takes the
+ * place of another has all of that already.
  */
 #include <errno.h>
 
@@ -103,7 +104,7 @@ static uint64_t space_fill_child(struct space *space, unsigned int words, unsign
 {
 	bool sparse = words <= SPACE_SPARSE_WIDTH;
 
-	return space_word_child(space_pool_take(&space->pool, sparse), sparse, key);
+	return space_word_child(space_pool_take(space->memory, sparse), sparse, key);
 }
 
 /* A dense node takes the place of the sparse one in *link. */
@@ -137,7 +138,8 @@ static void space_fill_part(struct space_fill *fill, uint64_t child, unsigned in
 	space_node_put(child, atomic_load_explicit(&fresh, memory_order_relaxed));
 }
 
-static void space_fill_leaves(struct space_fill *fill, uint64_t child, const struct space_cut *cut)
+static void space_fill_leaves(const struct space_fill *fill, uint64_t child,
+			      const struct space_cut *cut)
 {
 	uint64_t base = cut->first & ~space_level_mask(cut->level + 1);
 
@@ -225,11 +227,11 @@ static unsigned int space_root_level(uint64_t root, uint64_t first, uint64_t las
 /* Memory that waits for readers who have left since is made use of as well. */
 static int space_reserve(struct space *space, const struct space_plan *plan)
 {
-	int error = space_pool_reserve(&space->pool, plan->dense, plan->sparse);
+	int error = space_pool_reserve(space->memory, plan->dense, plan->sparse);
 
 	if (error && space->retired_count) {
 		space_reclaim(space);
-		error = space_pool_reserve(&space->pool, plan->dense, plan->sparse);
+		error = space_pool_reserve(space->memory, plan->dense, plan->sparse);
 	}
 	return error;
 }
@@ -267,5 +269,40 @@ int space_insert(struct space *space, uint64_t first, uint64_t pages, uint64_t e
 		return error;
 	space_fill(&fill, &cut);
 	space->count++;
+	return 0;
+}
+
+/* --- in the place of another ------------------------------------------------------------------ */
+
+/* All nodes are there; each word is stored over the one that it replaces. */
+static void space_swap(const struct space_fill *fill, uint64_t child, const struct space_cut *cut)
+{
+	struct space_cut part;
+
+	if (cut->low_part) {
+		part = space_cut_low(cut);
+		space_swap(fill, space_node_get(child, cut->low), &part);
+	}
+	if (!space_cut_is_empty(cut))
+		space_fill_leaves(fill, child, cut);
+	if (cut->high_part) {
+		part = space_cut_high(cut);
+		space_swap(fill, space_node_get(child, cut->high), &part);
+	}
+}
+
+int space_replace(struct space *space, uint64_t first, uint64_t pages, uint64_t entry,
+		  uint64_t *old)
+{
+	const struct space_fill fill = { space, first, entry & ~(SPACE_KEYS | SPACE_FIRST) };
+	struct space_cut cut;
+	uint64_t found = space_exact(space, first, pages, &cut);
+
+	if (!found)
+		return -ENOENT;
+	if (!space_is_valid(first, pages, entry))
+		return -EINVAL;
+	space_swap(&fill, atomic_load_explicit(&space->root, memory_order_relaxed), &cut);
+	*old = found;
 	return 0;
 }

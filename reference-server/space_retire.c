@@ -46,8 +46,9 @@ void space_retire(struct space *space, uint64_t child, unsigned int level, uint6
 	_Atomic uint64_t *note = space_node_gap(child, RETIRE_WORDS);
 	uint64_t flags = child & SPACE_SPARSE ? RETIRE_SPARSE : 0;
 
+	hazard_put_aside(space->hazards);
 	if (!note) {
-		note = space_pool_take(&space->pool, true);
+		note = space_pool_take(space->memory, true);
 		flags |= RETIRE_APART;
 	}
 	space_retire_note(note, RETIRE_COVER, page << 5 | (uint64_t)level << 2);
@@ -69,7 +70,7 @@ static bool space_retire_is_read(struct space *space, const _Atomic uint64_t *no
 	uint64_t cover = space_retire_word(note, RETIRE_COVER), page = cover >> 5;
 	uint64_t mask = space_level_mask(((unsigned int)cover >> 2 & 7) + 1);
 
-	return hazard_overlaps(space->hazards, page & ~mask, page | mask);
+	return hazard_overlaps_in(space->hazards, space->number, page & ~mask, page | mask);
 }
 
 void space_retire_free(struct space *space, size_t count)
@@ -86,7 +87,7 @@ void space_retire_free(struct space *space, size_t count)
 			continue;
 		}
 		if (node & RETIRE_APART)
-			space_pool_give(&space->pool, note, true);
-		space_pool_give(&space->pool, at, node & RETIRE_SPARSE);
+			space_pool_give(space->memory, note, true);
+		space_pool_give(space->memory, at, node & RETIRE_SPARSE);
 	}
 }

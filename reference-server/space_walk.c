@@ -7,30 +7,36 @@
  * The leaf over a page, and the level of its node; 0 if there is none. A node is only gone into
  * for a page that it stands for, so what keeps the page published keeps the node.
  */
-static uint64_t space_leaf(const struct space *space, uint64_t page, unsigned int *level)
+static uint64_t space_leaf_at(const struct space *space, uint64_t page, struct space_spot *spot)
 {
 	uint64_t word = atomic_load_explicit(&space->root, memory_order_acquire);
 
-	*level = space_word_key(word);
-	if (!word || page > space_level_mask(*level + 1))
+	spot->level = space_word_key(word);
+	if (!word || page > space_level_mask(spot->level + 1))
 		return 0;
 	for (;;) {
-		word = space_node_get(word, space_level_key(*level, page));
+		spot->child = word;
+		word = space_node_get(word, space_level_key(spot->level, page));
 		if (!word || word & SPACE_LEAF)
 			return word;
-		--*level;
+		spot->level--;
 	}
 }
 
-/* The entry of this page, and in *rest how many pages its leaf has from there on; 0: none. */
-static uint64_t space_look_up(const struct space *space, uint64_t page, uint64_t *rest)
+static uint64_t space_leaf(const struct space *space, uint64_t page, unsigned int *level)
 {
-	unsigned int level;
-	uint64_t leaf = space_leaf(space, page, &level), offset;
+	struct space_spot spot;
+	uint64_t leaf = space_leaf_at(space, page, &spot);
 
-	if (!leaf)
-		return 0;
-	offset = page & space_level_mask(level);
+	*level = spot.level;
+	return leaf;
+}
+
+/* The entry that a leaf of this level has for a page. */
+static uint64_t space_part(uint64_t leaf, unsigned int level, uint64_t page, uint64_t *rest)
+{
+	uint64_t offset = page & space_level_mask(level);
+
 	*rest = space_level_mask(level) - offset + 1;
 	if (offset)
 		leaf &= ~(uint64_t)SPACE_FIRST;
@@ -39,11 +45,33 @@ static uint64_t space_look_up(const struct space *space, uint64_t page, uint64_t
 	return (leaf & ~SPACE_KEYS) + (offset << 26);
 }
 
+/* The entry of this page, and in *rest how many pages its leaf has from there on; 0: none. */
+static uint64_t space_look_up(const struct space *space, uint64_t page, uint64_t *rest)
+{
+	unsigned int level;
+	uint64_t leaf = space_leaf(space, page, &level);
+
+	return leaf ? space_part(leaf, level, page, rest) : 0;
+}
+
 uint64_t space_find(const struct space *space, uint64_t page, uint64_t max_pages, uint64_t *run)
 {
-	uint64_t rest = 0, entry = space_look_up(space, page, &rest);
-	uint64_t linear = entry & ~(uint64_t)SPACE_FIRST;
+	struct space_spot spot = { .child = 0 };
 
+	return space_find_from(space, &spot, page, max_pages, run);
+}
+
+uint64_t space_find_from(const struct space *space, struct space_spot *spot, uint64_t page,
+			 uint64_t max_pages, uint64_t *run)
+{
+	uint64_t leaf = 0, rest = 0, entry, linear;
+
+	if (spot->child)
+		leaf = space_node_get(spot->child, space_level_key(spot->level, page));
+	if (!(leaf & SPACE_LEAF))
+		leaf = space_leaf_at(space, page, spot);
+	entry = leaf ? space_part(leaf, spot->level, page, &rest) : 0;
+	linear = entry & ~(uint64_t)SPACE_FIRST;
 	*run = rest;
 	while (entry && *run < max_pages &&
 	       space_look_up(space, page + *run, &rest) == linear + (*run << 26))

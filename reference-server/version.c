@@ -12,9 +12,10 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "version_viommu.h"
 
 #define VERSION_DEPTH 16
-#define VERSION_REPLY_SIZE 256
+#define VERSION_REPLY_SIZE (256 + VERSION_VIOMMU_TEXT)
 /* What stands between the strings of a JSON text: blanks, structure, numbers, three words. */
 #define VERSION_TOKENS " \t\n\r{}[]:,0123456789+-.eEtrufalsn"
 
@@ -32,6 +33,7 @@ struct version_proposal {
 	uint64_t value[VERSION_KEYS];
 	bool write_multiple;
 	bool twin;
+	struct version_viommu viommu;
 };
 
 static const struct version_rule {
@@ -155,6 +157,8 @@ static int version_capabilities(struct json_object *json, const struct version_o
 	/* Without a common page size no DMA could ever be mapped. */
 	if (!error && !(proposal->value[VERSION_PGSIZES] & offer->pgsizes))
 		error = -EINVAL;
+	if (!error)
+		error = version_viommu_read(capabilities, &offer->viommu, &proposal->viommu);
 	return error ? error : version_switches(capabilities, offer, proposal);
 }
 
@@ -181,6 +185,12 @@ static void version_text(const struct version_offer *offer, const struct version
 	if (proposal->write_multiple || fault_on(FAULT_capability_not_proposed)) {
 		size += snprintf(text + size, sizeof(text) - (size_t)size, "%s\"%s\":true", comma,
 				 WIRE_CAP_WRITE_MULTIPLE);
+		comma = ",";
+	}
+	if (proposal->viommu.agreed.version) {
+		size += snprintf(text + size, sizeof(text) - (size_t)size, "%s", comma);
+		size += version_viommu_text(&proposal->viommu, text + size,
+					    sizeof(text) - (size_t)size);
 		comma = ",";
 	}
 	if (proposal->twin)
@@ -231,6 +241,7 @@ static void version_agree(const struct version *version, const struct version_pr
 	    fault_on(FAULT_limits_outlive_the_client))
 		limits->max_data_xfer_size = (uint32_t)proposal->value[VERSION_MAX_DATA_XFER_SIZE];
 	limits->write_multiple = proposal->write_multiple;
+	limits->viommu = proposal->viommu.agreed;
 	if (proposal->proposed[VERSION_MAX_DMA_MAPS])
 		limits->max_dma_maps = offer->max_dma_maps;
 	session_advance(version->session, SESSION_AGREED);

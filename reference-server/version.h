@@ -29,6 +29,7 @@ struct version_offer {
 	uint64_t pgsizes;
 	bool no_write_multiple;		/* it is not taken up */
 	bool needs_write_multiple;	/* a client that does not propose it is refused */
+	struct session_viommu viommu;	/* `version` 0: not at all */
 };
 
 /* The state of this module: where the outcome goes. */

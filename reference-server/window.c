@@ -75,7 +75,7 @@ static bool window_fits(const struct window *window, const struct window_request
 	bool same = window->ino == request->stat.st_ino ||
 		    fault_on(FAULT_files_are_not_told_apart);
 
-	return window->base && !window->fenced && same &&
+	return window->base && !window->fenced && !window->alone && same &&
 	       window->dev == request->stat.st_dev && window->mode == request->mode &&
 	       !(request->access & ~window->rights) && window->first <= request->first &&
 	       request->end <= window->first + window->pages;
@@ -190,25 +190,56 @@ static int window_make(struct window_table *table, const struct window_request *
 	return (int)index;
 }
 
-int window_take(struct window_table *table, int fd, uint64_t offset, uint64_t size,
-		unsigned int access)
+static int window_get(struct window_table *table, struct window_request *request, bool alone)
 {
-	struct window_request request = { .fd = fd, .access = access };
-	int result = window_check_file(&request, offset, size);
+	int result = -1;
 
-	window_catch_faults();
-	if (!result)
-		result = window_check_access(&request);
-	if (result)
-		return result;
-	result = fault_on(FAULT_each_map_has_a_window) ? -1 : window_find(table, &request);
+	if (!alone && !fault_on(FAULT_each_map_has_a_window))
+		result = window_find(table, request);
 	if (result < 0)
-		result = window_make(table, &request);
+		result = window_make(table, request);
 	if (result < 0)
 		return result;
 	table->last = (unsigned int)result;
 	table->windows[result].mappings++;
+	table->windows[result].alone = alone;
 	return result;
+}
+
+static int window_check(struct window_request *request, uint64_t offset, uint64_t size)
+{
+	int result = window_check_file(request, offset, size);
+
+	window_catch_faults();
+	return result ? result : window_check_access(request);
+}
+
+int window_take(struct window_table *table, int fd, uint64_t offset, uint64_t size,
+		unsigned int access)
+{
+	struct window_request request = { .fd = fd, .access = access };
+	int error = window_check(&request, offset, size);
+
+	return error ? error : window_get(table, &request, false);
+}
+
+int window_take_alone(struct window_table *table, int fd, uint64_t offset, uint64_t size,
+		      unsigned int access)
+{
+	struct window_request request = { .fd = fd, .access = access };
+	int error = window_check(&request, offset, size);
+
+	return error ? error : window_get(table, &request, true);
+}
+
+void window_share(struct window_table *table, unsigned int index)
+{
+	table->windows[index].mappings++;
+}
+
+uint64_t window_count(const struct window_table *table, unsigned int index)
+{
+	return table->windows[index].mappings;
 }
 
 static void window_close(struct window_table *table, unsigned int index)
@@ -235,8 +266,27 @@ bool window_drop(struct window_table *table, unsigned int index)
 	return true;
 }
 
+void window_leave(struct window_table *table, unsigned int index)
+{
+	if (--table->windows[index].mappings == 0)
+		table->idle++;
+}
+
+int window_sweep(struct window_table *table)
+{
+	for (unsigned int i = 0; table->idle && i < table->end; i++) {
+		if (!table->windows[i].base || table->windows[i].mappings)
+			continue;
+		table->idle--;
+		window_close(table, i);
+		return (int)i;
+	}
+	return -1;
+}
+
 void window_clear(struct window_table *table)
 {
+	table->idle = 0;
 	for (unsigned int i = table->end; i-- > 0;) {
 		if (table->windows[i].base)
 			window_close(table, i);

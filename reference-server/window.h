@@ -48,11 +48,12 @@ struct window {
 	uint8_t *base;		/* NULL: this place in the table is free */
 	uint64_t first;		/* number of the first page */
 	uint64_t pages;
-	uint64_t mappings;	/* of the client, that lie in it; not 0 */
+	uint64_t mappings;	/* of the client, that lie in it; 0 only while it is idle */
 	dev_t dev;
 	ino_t ino;
 	unsigned int mode;	/* enum window_access: what the descriptor allows */
 	unsigned int rights;	/* what the window allows: seals may have taken from it */
+	bool alone;		/* of one mapping, and of what window_share() has added */
 	bool fenced;
 };
 
@@ -61,6 +62,7 @@ struct window_table {
 	unsigned int count;
 	unsigned int end;		/* behind the last place that is in use */
 	unsigned int last;		/* that was taken */
+	unsigned int idle;		/* windows that window_leave() left without mappings */
 	uint64_t pages;			/* of all windows */
 	unsigned int max_count;		/* the quotas; the owner may change them at any time */
 	uint64_t max_pages;
@@ -86,11 +88,27 @@ void window_init(struct window_table *table);
 int window_take(struct window_table *table, int fd, uint64_t offset, uint64_t size,
 		unsigned int access);
 
+/* The same with a window of its own, that window_take() never finds. */
+int window_take_alone(struct window_table *table, int fd, uint64_t offset, uint64_t size,
+		      unsigned int access);
+
+/* One mapping more in a window that has some. */
+void window_share(struct window_table *table, unsigned int index);
+
+/* How many mappings the window has. */
+uint64_t window_count(const struct window_table *table, unsigned int index);
+
 /*
  * One mapping less; cannot fail. With the last one the window goes, and so true comes back: what
  * else is kept by its index has to go before the next window_take().
  */
 bool window_drop(struct window_table *table, unsigned int index);
+
+/* One mapping less, whose copies may go on: the window stays until window_sweep(). */
+void window_leave(struct window_table *table, unsigned int index);
+
+/* Closes one window without mappings and returns its index; -1: there is none. */
+int window_sweep(struct window_table *table);
 
 /* Drops all mappings of all windows. */
 void window_clear(struct window_table *table);

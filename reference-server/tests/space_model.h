@@ -205,6 +205,33 @@ static void model_remove_some(struct model *model)
 	model_remove(model, mapping.first, mapping.pages);
 }
 
+/* Of a mapping that there is, or with other pages. */
+static void model_replace_some(struct model *model)
+{
+	uint64_t kind = model_take(model, 1), pick = model_take(model, 2), old;
+	uint64_t bits = model_take(model, 3), file_page = bits >> 4 << (bits & 8 ? 18 : 0);
+	uint64_t entry = space_entry((unsigned int)bits & 0x16, (unsigned int)bits & 0xfff,
+				     file_page);
+	struct space_mapping *mapping;
+	size_t bytes = space_bytes(&model->space);
+	int expected = 0;
+
+	if (!model->count)
+		return;
+	mapping = &model->mapping[pick % model->count];
+	if (!(kind & 7))
+		expected = -ENOENT;
+	else if (!(entry & SPACE_MESSAGE) && file_page + mapping->pages > SPACE_FILE_PAGES)
+		expected = -EINVAL;
+	model_check(space_replace(&model->space, mapping->first, mapping->pages + !(kind & 7),
+				  entry, &old) == expected);
+	model_check(space_bytes(&model->space) == bytes);
+	if (expected)
+		return;
+	model_check(old == mapping->entry);
+	mapping->entry = entry | SPACE_FIRST;
+}
+
 static void model_find_at(struct model *model, uint64_t page, uint64_t max)
 {
 	size_t i = model_seek(model, page);
@@ -285,8 +312,10 @@ static void model_step(struct model *model)
 
 	if (operation < 6) {
 		model_insert(model);
-	} else if (operation < 10) {
+	} else if (operation < 9) {
 		model_remove_some(model);
+	} else if (operation < 10) {
+		model_replace_some(model);
 	} else if (operation < 13) {
 		page = model_page(model);
 		model_find_at(model, page, 1 + model_pages(model));

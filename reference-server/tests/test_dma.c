@@ -210,9 +210,10 @@ static unsigned int quiet;
 static int moved;
 static bool working;
 
-static void on_quiesce(void *owner, enum dma_cause cause, struct range range)
+static void on_quiesce(void *owner, enum dma_cause cause, uint32_t space, struct range range)
 {
 	(void)owner;
+	(void)space;
 	if (cause == DMA_UNMAPS)
 		told = range;
 }

@@ -96,6 +96,25 @@ static void test_only_who_is_awaited_kicks(void **state)
 
 #define with_set(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static void test_spaces_are_apart(void **state)
+{
+	struct hazard_set *set = *state;
+
+	hazard_publish_in(set, 3, 7, 5, 9);
+	assert_true(hazard_overlaps_in(set, 7, 9, 9));
+	assert_false(hazard_overlaps_in(set, 7, 10, 10));
+	assert_false(hazard_overlaps_in(set, 0, 5, 9));
+	assert_false(hazard_overlaps_in(set, 8, 0, UINT64_MAX));
+	assert_true(hazard_overlaps(set, 5, 5));
+	assert_false(hazard_await_in(set, 6, 5, 9));
+	assert_true(hazard_await_in(set, 7, 5, 9));
+	hazard_clear(set, 3);
+	hazard_publish(set, 3, 5, 9);
+	assert_false(hazard_overlaps_in(set, 7, 5, 9));
+	assert_true(hazard_overlaps_in(set, 0, 5, 9));
+	hazard_clear(set, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -103,6 +122,7 @@ int main(void)
 		with_set(test_ranges_are_inclusive),
 		with_set(test_slots_are_apart),
 		with_set(test_only_who_is_awaited_kicks),
+		with_set(test_spaces_are_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

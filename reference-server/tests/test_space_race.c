@@ -24,6 +24,7 @@
 
 #include <cmocka.h>
 
+#include "atc.h"
 #include "fault.h"
 #include "space.h"
 
@@ -45,7 +46,7 @@ struct race {
 	struct place place[PLACES];
 	unsigned int readers;
 	_Atomic bool over;
-	_Atomic uint64_t hits, violations;
+	_Atomic uint64_t hits, cached, violations;
 };
 
 struct reader {
@@ -113,6 +114,8 @@ static void *race_read(void *arg)
 	const struct reader *reader = arg;
 	struct race *race = reader->race;
 	uint64_t random = reader->number + 1;
+	struct atc atc = { 0 };
+	bool hit;
 
 	while (!atomic_load_explicit(&race->over, memory_order_relaxed)) {
 		unsigned int i = (unsigned int)(random_next(&random) % PLACES);
@@ -120,7 +123,9 @@ static void *race_read(void *arg)
 		uint64_t page = place->first + random_next(&random) % place->pages, run, entry;
 
 		hazard_publish(&race->hazards, reader->number, page, page + 7);
-		entry = space_find(&race->space, page, 8, &run);
+		entry = atc_find(reader->number % 2 ? NULL : &atc, &race->space, page, 8, &run,
+				 &hit);
+		atomic_fetch_add_explicit(&race->cached, hit, memory_order_relaxed);
 		if (entry)
 			race_use(race, i, entry, page, reader->number);
 		if (run > 8 || (!entry && run))
@@ -209,6 +214,7 @@ static uint64_t race_run(unsigned int readers)
 	race_lay_out(&race);
 	atomic_init(&race.over, false);
 	atomic_init(&race.hits, 0);
+	atomic_init(&race.cached, 0);
 	atomic_init(&race.violations, 0);
 	for (unsigned int i = 0; i < readers; i++) {
 		reader[i] = (struct reader){ .race = &race, .number = i };
@@ -218,8 +224,10 @@ static uint64_t race_run(unsigned int readers)
 	atomic_store_explicit(&race.over, true, memory_order_relaxed);
 	for (unsigned int i = 0; i < readers; i++)
 		pthread_join(reader[i].thread, NULL);
-	printf("%u readers: %llu hits, %llu violations\n", readers,
-	       (unsigned long long)race.hits, (unsigned long long)race.violations);
+	printf("%u readers: %llu hits, %llu of them cached, %llu violations\n", readers,
+	       (unsigned long long)race.hits, (unsigned long long)race.cached,
+	       (unsigned long long)race.violations);
+	assert_true(race.cached > 0);
 	fflush(stdout);
 	assert_int_equal(space_reclaim(&race.space), 0);
 	assert_int_equal(space_bytes(&race.space), 0);
