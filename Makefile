@@ -34,7 +34,7 @@ LIBS_reference-server = $(shell pkg-config --libs json-c)
 LIBS_harness = $(LIBS_reference-server)
 
 # Variants: the flags that an object and its link take beyond BASE.
-VARIANTS := plain asan tsan faulty cov pic fuzz quiet afl cmplog
+VARIANTS := plain asan tsan faulty cov pic fuzz quiet race afl cmplog
 FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FLAGS_asan += -fno-omit-frame-pointer -O1 -g
 FLAGS_tsan := -fsanitize=thread -O1 -g
@@ -44,6 +44,7 @@ FLAGS_cov += -Wno-unused-command-line-argument -mllvm -runtime-counter-relocatio
 FLAGS_pic := -fPIC -fvisibility=hidden
 FLAGS_fuzz := $(FLAGS_asan) -fsanitize=fuzzer-no-link
 FLAGS_quiet := $(FLAGS_asan)
+FLAGS_race := $(FLAGS_tsan) -fsanitize=fuzzer-no-link
 FLAGS_afl := $(FLAGS_asan)
 FLAGS_cmplog := $(FLAGS_asan)
 

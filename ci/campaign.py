@@ -2,15 +2,17 @@
 """Runs a fuzzing campaign: one entry, one engine, so many seconds.
 
     campaign.py fuzz|afl FUZZER --binary=FILE [--time=S] [--jobs=N] [--max-len=N] [--tries=N]
-                [--resume] [--seeds=DIR]... [--vuc=FILE] [--cmplog=FILE] [--mutator=FILE]
+                [--count] [--resume] [--seeds=DIR]... [--vuc=FILE] [--cmplog=FILE] [--mutator=FILE]
                 [--build=DIR] [-- ARGUMENT...]
 
 Prints one line of status while it runs and each finding once, when it is first seen; campaign_
 findings.py says what makes two the same and what is kept of them below build/findings/FUZZER.
 Inputs that are programs are told by --vuc: they are stored as text, too, and of the seeds those
-that end in .prog are packed. The corpus that is kept is build/corpus/FUZZER (afl-FUZZER), smaller
-at the end. --resume goes on with it, and with the counts; without it the seeds are the beginning.
-Findings are never removed here. build/report/fuzz-FUZZER.json (afl-FUZZER.json) has everything.
+that end in .prog are packed. --count is for an entry that need not do the same again: what it
+found is run as often as --tries says, and told as k of n runs. The corpus that is kept is
+build/corpus/FUZZER (afl-FUZZER), smaller at the end. --resume goes on with it, and with the counts;
+without it the seeds are the beginning. Findings are never removed here. build/report/fuzz-FUZZER.
+json (afl-FUZZER.json) has everything.
 
 Exit status: 0 nothing found, 1 findings in this campaign, 2 wrong usage, or a broken entry.
 """
@@ -220,6 +222,13 @@ class Campaign:
         self.collect()
         self.note(self.engine.progress())
 
+    def count(self) -> None:
+        """How often each finding of this campaign comes again."""
+        for finding in self.store.seen:
+            path = self.store.folder / finding.folder / "input"
+            finding.shown, finding.tried = self.replay.count(path), self.tries
+            self.store.save(finding)
+
     def judge(self) -> int:
         """The exit status; Broken when the campaign proves nothing."""
         if not self.engine.progress().executions and not self.store.seen:
@@ -247,6 +256,7 @@ class Campaign:
         return [
             f"  {finding.signature}",
             f"    {finding.seen} times{', known before' * finding.known}; {folder}",
+            *[f"    again in {finding.shown} of {finding.tried} runs"] * bool(finding.tried),
             f"    again: {again} {folder / 'input'}",
         ]
 
@@ -277,6 +287,7 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--max-len", type=int, default=2048, help="bytes of an input")
     parser.add_argument("--tries", type=int, default=TRIES, help="runs until a finding comes again")
+    parser.add_argument("--count", action="store_true", help="how often findings come again")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--seeds", type=Path, action="append", default=[])
     for name in ("vuc", "cmplog", "mutator"):
@@ -318,6 +329,8 @@ def main(words: list[str]) -> int:
         campaign.started = time.monotonic()
         campaign.run()
         status = campaign.judge()
+        if asked.count:
+            campaign.count()
     except (Broken, OSError, subprocess.CalledProcessError) as error:
         print(f"campaign: {error}\nverdict: broken, exit code {BROKEN}", file=sys.stderr)
         return BROKEN

@@ -32,9 +32,11 @@ MODEL = re.compile(r"^ +signature +(\S.*)$", re.MULTILINE)
 FINDING = re.compile(r"^finding: (.*)$", re.MULTILINE)
 CLAUSE = re.compile(r"([a-z][\w.-]+) \[([A-Z][A-Z0-9-]+)\]")
 # What sanitizers and engines say.
-SUMMARY = re.compile(r"^SUMMARY: \w+: (?:([a-zA-Z][\w-]*)|(\d+ byte\(s\) leaked))", re.MULTILINE)
+SUMMARY = re.compile(
+    r"^SUMMARY: \w+: (?:(data race|[a-zA-Z][\w-]*)|(\d+ byte\(s\) leaked))", re.MULTILINE
+)
 UNDEFINED = re.compile(r"runtime error: (.*)$", re.MULTILINE)
-FRAME = re.compile(r"^ *#\d+ 0x[0-9a-f]+ in (\S+) (/\S+):\d+(?::\d+)?$")
+FRAME = re.compile(r"^ *#\d+ (?:0x[0-9a-f]+ in )?(\S+) (/\S+?):\d+(?::\d+)?(?: \(.*)?$")
 NO_FRAME = re.compile(r"__|LLVMFuzzer|(abort|raise|driver_finding|runner_report|main)$")
 # What an engine says around the words of an entry.
 AROUND = re.compile(r"^(INFO|Running|\S+: Running).*\n|^(AddressSanitizer:DEADLY|==\d+== ?ERROR)"
@@ -148,6 +150,10 @@ class Replay:
                 break
         return report, number
 
+    def count(self, path: Path) -> int:
+        """In how many of all tries it fails, of what need not do the same again."""
+        return sum(bool(self.once(path).signature) for _ in range(self.tries))
+
 
 def finish(process: subprocess.Popen[bytes]) -> bytes:
     """What a process still says that was told to end; it is killed if it does not."""
@@ -172,6 +178,8 @@ class Finding:
     seen: int = 0
     known: bool = False  # before this campaign
     after: float = 0  # seconds of its first campaign
+    shown: int = 0  # of `tried` runs of the input that is kept
+    tried: int = 0  # 0: that was not counted
 
 
 class Store:

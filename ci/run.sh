@@ -108,7 +108,7 @@ part_unit() { # 60
 part_fuzz() { # 120
 	check replay make replay
 	local entry
-	for entry in client flood order session space text version wire; do
+	for entry in client flood order race session space text version wire; do
 		if command -v clang >/dev/null; then
 			check "$entry" make fuzz FUZZER="$entry" TIME=6 ARGS=-seed=1
 		else
@@ -151,9 +151,12 @@ part_threads() { # 60
 # Programs run on the server that none of them may blame, and those that have proved something on
 # the one with the fault that they name.
 shows() { # FILE
-	local status=0
-	build/vuc run --strict all --brief "$1" -- build/vuc-server-faulty \
-		"--fault=$(sed -n 's/^# fault: //p' "$1")" --socket-path={socket} || status=$?
+	local status=0 options runs
+	read -ra options < <(sed -n 's/^# options: //p' "$1") || true
+	runs=$(sed -n 's/^# runs: //p' "$1")
+	build/vuc run --strict all --brief --runs "${runs:-1}" "$1" -- build/vuc-server-faulty \
+		"${options[@]}" "--fault=$(sed -n 's/^# fault: //p' "$1")" \
+		--socket-path={socket} || status=$?
 	[ "$status" = 1 ] || [ "$status" = 3 ]
 }
 
@@ -164,6 +167,8 @@ part_programs() { # 60
 		--socket-path={socket}
 	check programs-asan "${fixed[@]}" build/vuc run --strict all corpus/*/*.prog -- \
 		build/vuc-server-asan --socket-path={socket}
+	check programs-threads "${fixed[@]}" build/vuc run --strict all corpus/*/lanes*.prog -- \
+		build/vuc-server-asan --dma-threads=3 --socket-path={socket}
 	for file in corpus/regress/*.prog; do
 		check "$(basename "$file" .prog)" shows "$file"
 	done

@@ -77,9 +77,10 @@ static uint64_t account_doorbells(const struct device_doorbell *doorbell)
 	return count;
 }
 
-static void account_instance(const struct server_instance *instance, uint64_t *value)
+void account_add(const struct server_instance *instance, struct account *out)
 {
 	const struct dma *dma = &instance->dma;
+	uint64_t *value = out->value;
 
 	value[ACCOUNT_CLIENTS] += instance->phase != SERVER_FREE;
 	value[ACCOUNT_REQUESTS] += account_requests(&instance->session);
@@ -106,7 +107,7 @@ void account_take(const struct inproc *inproc, struct account *out)
 	*out = (struct account){ .value[ACCOUNT_MESSAGE_FDS] = msg_owned() };
 	for (int i = 0; i < INPROC_DEVICES; i++) {
 		if (inproc->renewed[i])
-			account_instance(inproc->instances[i], out->value);
+			account_add(inproc->instances[i], out);
 	}
 }
 

@@ -46,6 +46,9 @@ struct account {
  */
 void account_take(const struct inproc *inproc, struct account *out);
 
+/* Adds what one device has. Nothing runs meanwhile that works for it. */
+void account_add(const struct server_instance *instance, struct account *out);
+
 /* Whether two are the same; if not, says in `text` what is not. */
 bool account_equal(const struct account *before, const struct account *after, char *text,
 		   size_t size);

@@ -20,8 +20,7 @@
 
 #define INPROC_READS ((uint32_t)EPOLLIN | EPOLLRDHUP)
 
-/* As the program has them without options, but for threads. */
-static const struct server_options inproc_options = {
+const struct server_options inproc_options = {
 	.fd = -1,
 	.devices = INPROC_DEVICES,
 	.profile = DEVICE_FULL,
@@ -49,16 +48,19 @@ static void inproc_set_time(struct inproc *inproc, uint64_t now)
 	clock_hold(now);
 }
 
-/* In the build that has faults, the one that the environment names: does an entry find it? */
-static int inproc_select_fault(void)
+int inproc_select_fault(void)
 {
+	int error = 0;
 #ifdef VUC_FAULTS
-	const char *name = getenv("VUC_FAULT");
+	const char *names = getenv("VUC_FAULT");
+	char *copy = strdup(names ? names : ""), *rest = NULL;
 
-	return name ? fault_select(name) : 0;
-#else
-	return 0;
+	for (char *name = strtok_r(copy, ",", &rest); name && !error;
+	     name = strtok_r(NULL, ",", &rest))
+		error = fault_select(name);
+	free(copy);
 #endif
+	return error;
 }
 
 int inproc_open(struct inproc *inproc, inproc_events events)

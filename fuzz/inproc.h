@@ -30,6 +30,12 @@ struct inproc {
 	uint64_t now;			/* ms */
 };
 
+/* The server as the program has it without options, but for threads; `fd` is -1. */
+extern const struct server_options inproc_options;
+
+/* In the build that has faults, takes those that VUC_FAULT names: "a,b". Does an entry find it? */
+int inproc_select_fault(void);
+
 /* New devices without clients; takes hold of the clock of the process. 0 or -errno. */
 int inproc_open(struct inproc *inproc, inproc_events events);
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # The fuzzers: part of the Makefile, which includes this. An entry is a file fuzz_NAME.c; its seeds
-# are in corpus/NAME. Variants: `fuzz` counts coverage and `quiet` does not, both of clang; `afl` and
-# `cmplog` are of AFL++.
+# are in corpus/NAME. Variants: `fuzz` counts coverage and `quiet` does not, both of clang; `race` is
+# that with ThreadSanitizer; `afl` and `cmplog` are of AFL++.
 
 FUZZER ?= session
 TIME ?= 60
@@ -14,13 +14,17 @@ INC_fuzz := $(INC_reference-server)
 FUZZ_DRIVERS := $(addprefix fuzz/,account_process.c driver.c runner.c)
 FUZZ_LOOP := $(addprefix fuzz/,loopback.c loop_transport.c account.c inproc.c stage.c)
 FUZZ_ADAPTER := $(addprefix fuzz/,adapter_link.c adapter_reference.c account.c inproc.c)
+# What has threads, over sockets too.
+FUZZ_THREADS := $(addprefix fuzz/,threaded.c account.c inproc.c)
 FUZZ_SERVER = $(call SRC,reference-server)
 LOOPED = $(filter-out %/transport_socket.c,$(FUZZ_SERVER))
 
 # What is to be covered: the server; of `text` and `client` it is the harness, which else is the judge.
-fuzz_objects = $(call objects,$(2),fuzz/fuzz_$(1).c $(LOOPED)) \
+served = $(if $(filter race,$(1)),$(FUZZ_SERVER),$(LOOPED))
+linked = $(FUZZ_DRIVERS) $(if $(filter race,$(1)),$(FUZZ_THREADS),$(FUZZ_LOOP))
+fuzz_objects = $(call objects,$(2),fuzz/fuzz_$(1).c $(call served,$(1))) \
 	$(call objects,$(if $(filter text client,$(1)),$(2),quiet),$(call SRC,harness)) \
-	$(call objects,quiet,$(FUZZ_DRIVERS) $(FUZZ_LOOP))
+	$(call objects,quiet,$(call linked,$(1)))
 # Entries whose inputs are programs, and those that have them changed as such.
 PACKED := $(patsubst fuzz/fuzz_%.c,%,$(shell grep -l '"pack.h"' $(wildcard fuzz/fuzz_*.c)))
 MUTATED := $(filter-out text,$(PACKED))
@@ -33,17 +37,23 @@ $(B)/fuzz/fuzz_$(1): $(call fuzz_objects,$(1),fuzz) \
 	$$(call say,LINK,$$@)
 	$$(Q)$$(FUZZ_LINK) $$(LDFLAGS) $$^ $$(ENGINE) $$(LIBS_reference-server) -o $$@
 endef
-$(B)/obj/fuzz/% $(B)/obj/quiet/% $(B)/fuzz/fuzz_%: private CC := clang
+$(B)/obj/fuzz/% $(B)/obj/quiet/% $(B)/obj/race/% $(B)/fuzz/fuzz_%: private CC := clang
 $(foreach f,$(FUZZERS),$(eval $(call fuzz_rule,$(f))))
 
+$(B)/fuzz/fuzz_race-tsan: $(call objects,race,fuzz/fuzz_race.c fuzz/mutator.c $(FUZZ_SERVER) \
+		$(call SRC,harness) $(FUZZ_DRIVERS) $(FUZZ_THREADS))
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BASE) $(FLAGS_tsan) $(LDFLAGS) $^ -fsanitize=fuzzer $(LIBS_reference-server) -o $@
+
 define replay_rule
-$(B)/fuzz/$(1)_%: $(B)/obj/asan/fuzz/fuzz_%.o $(B)/obj/asan/fuzz/replay.o \
-		$(call objects,asan,$(2) $(call SRC,harness) $(FUZZ_DRIVERS))
+$(B)/fuzz/$(1): $(B)/obj/asan/fuzz/fuzz_$(lastword $(subst _, ,$(1))).o \
+		$(call objects,asan,fuzz/replay.c $(2) $(call SRC,harness) $(FUZZ_DRIVERS))
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC) $$(BASE) $$(FLAGS_asan) $$(LDFLAGS) $$^ $$(LIBS_reference-server) -o $$@
 endef
-$(eval $(call replay_rule,replay,$(LOOPED) $(FUZZ_LOOP)))
-$(eval $(call replay_rule,adapted,$(FUZZ_SERVER) $(FUZZ_ADAPTER)))
+$(eval $(call replay_rule,replay_%,$(LOOPED) $(FUZZ_LOOP)))
+$(eval $(call replay_rule,replay_race,$(FUZZ_SERVER) $(FUZZ_THREADS)))
+$(eval $(call replay_rule,adapted_%,$(FUZZ_SERVER) $(FUZZ_ADAPTER)))
 
 $(B)/fuzz/measure: $(call objects,asan,fuzz/measure.c $(LOOPED) $(call SRC,harness) $(FUZZ_DRIVERS) \
 		$(FUZZ_LOOP))
@@ -68,19 +78,22 @@ $(foreach f,$(FUZZERS),$(foreach v,afl cmplog,$(eval $(call afl_rule,$(f),$(v)))
 
 fuzzers: $(FUZZERS:%=$(B)/fuzz/fuzz_%)
 
+# What threads do need not come again: in how many runs of how many?
+WAVERS = $(if $(filter race,$(FUZZER)),--count $(if $(TRIES),,--tries=20))
 # Programs are printed, and have more seeds: those of cases too once `make corpus` has made them.
 # RESUME=1 goes on with what is there.
 PROGRAMS = $(filter $(FUZZER),$(PACKED))
 FUZZ_SEEDS = $(wildcard fuzz/corpus/$(FUZZER)) $(if $(PROGRAMS),$(wildcard corpus/*/ $(B)/corpus/cases))
 MUTATOR = $(if $(filter $(FUZZER),$(MUTATED)),$(B)/fuzz/mutator.so)
 campaign = @$$(cat build/python) ci/campaign.py $(1) $(FUZZER) --build=$(B) --time=$(TIME) \
-	--jobs=$(JOBS) --max-len=$(MAX_LEN) $(addprefix --tries=,$(TRIES)) \
+	--jobs=$(JOBS) --max-len=$(MAX_LEN) $(addprefix --tries=,$(TRIES)) $(WAVERS) \
 	$(if $(filter 1,$(RESUME)),--resume) $(FUZZ_SEEDS:%=--seeds=%) \
 	$(if $(PROGRAMS),--vuc=$(B)/vuc) $(2) -- $(ARGS)
 
 # Of a server that is named: over its socket, whoever wrote it, by programs that vuc makes up.
 ifeq ($(SERVER)$(SOCKET)$(filter-out file,$(origin TARGET)),)
-fuzz: $(B)/fuzz/fuzz_$(FUZZER) $(if $(PROGRAMS),$(B)/vuc) ## FUZZER=session TIME=60 RESUME=; TARGET=
+FUZZ_BINARY = $(B)/fuzz/fuzz_$(FUZZER)$(TSAN:1=-tsan)
+fuzz: $(FUZZ_BINARY) $(if $(PROGRAMS),$(B)/vuc) ## FUZZER=session TIME=60 RESUME= TSAN=; TARGET=
 	$(call campaign,fuzz,--binary=$<)
 else
 fuzz: $(B)/vuc $(B)/libvuc.so $(OURS)

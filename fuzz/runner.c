@@ -26,13 +26,18 @@ const char *__asan_default_options(void)
 static struct {
 	struct exec_link server;	/* the link, which this one counts the messages of */
 	struct exec *exec;
+	struct verdict *verdict;	/* of the program that runs, if it is kept */
+	struct exec_options options;
 	struct runner_mix mix;
 	bool tells;
+	bool wavers;		/* does not do the same each time */
 	bool repeats;		/* what was told already */
 	bool passes;		/* a DMA_MAP with a descriptor was sent in this run, */
 	bool maps;		/* and accepted, */
 	bool agrees;		/* and so was a VERSION */
-} runner;
+} runner = {
+	.options = { .model.fresh = true, .stop = true, .keep = true },
+};
 
 static int runner_connect(void *link, uint32_t connection)
 {
@@ -93,7 +98,8 @@ static int runner_tick(void *link, uint64_t ms)
 	return runner.server.ops->tick(link, ms);
 }
 
-static const struct exec_link_ops runner_ops = {
+/* Only where the server's own does so. */
+static struct exec_link_ops runner_ops = {
 	.connect = runner_connect,
 	.disconnect = runner_disconnect,
 	.shutdown = runner_shutdown,
@@ -115,32 +121,26 @@ static void runner_need(int error, const char *what)
 
 static void runner_begin(void)
 {
-	const struct exec_options options = {
-		.model.fresh = true,
-		.stop = true,
-		.keep = true,
-	};
 	struct exec_link link;
 
 	if (runner.exec)
 		return;
 	runner_need(link_open(&runner.server), "the server does not start");
+	runner_ops.watch = runner.server.ops->watch;
 	link = (struct exec_link){ &runner_ops, runner.server.state };
-	runner_need(exec_new(&link, &options, &runner.exec), "no memory");
+	runner_need(exec_new(&link, &runner.options, &runner.exec), "no memory");
 	runner.tells = getenv("VUC_REPLIES") != NULL;
 }
 
-/* Runs it again, to tell what happens step by step. */
+/* Tells what happens step by step: when it is run again, unless that may come to something else. */
 static void runner_report(const struct program *program, const char *left)
 {
-	struct verdict *verdict;
-
-	if (verdict_new(program, VERDICT_ALL, &verdict) == 0) {
-		exec_tell(runner.exec, verdict);
+	if (!runner.verdict && verdict_new(program, VERDICT_ALL, &runner.verdict) == 0) {
+		exec_tell(runner.exec, runner.verdict);
 		exec_run(runner.exec, program);
-		verdict_print(verdict, false, stderr);
-		verdict_free(verdict);
 	}
+	if (runner.verdict)
+		verdict_print(runner.verdict, false, stderr);
 	if (left)
 		fprintf(stderr, "finding: not as it was before: %s\n", left);
 	abort();
@@ -166,6 +166,10 @@ static int runner_once(const struct program *program, bool last)
 	int64_t findings;
 	int error;
 
+	if (runner.wavers) {
+		runner_need(verdict_new(program, VERDICT_ALL, &runner.verdict), "no memory");
+		exec_tell(runner.exec, runner.verdict);
+	}
 	runner.passes = false;
 	runner.maps = false;
 	runner.agrees = false;
@@ -177,7 +181,15 @@ static int runner_once(const struct program *program, bool last)
 		runner_report(program, NULL);
 	if (error && (error != -EAGAIN || last))
 		runner_report(program, text);
+	verdict_free(runner.verdict);
+	runner.verdict = NULL;
 	return error;
+}
+
+void runner_options(const struct exec_options *options)
+{
+	runner.options = *options;
+	runner.wavers = true;
 }
 
 void runner_run(const struct program *program)

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "program.h"
+#include "exec.h"
 
 /* What the programs so far have done. */
 struct runner_mix {
@@ -22,6 +22,12 @@ struct runner_mix {
 	uint64_t received;
 	uint64_t refused;	/* of these, errors */
 };
+
+/*
+ * How programs are run by a server that does not do the same each time, before the first of them:
+ * the listing is then of the run in which something was found, and not of another one.
+ */
+void runner_options(const struct exec_options *options);
 
 /* The program is valid. */
 void runner_run(const struct program *program);

@@ -14,15 +14,17 @@
 int exec_new(const struct exec_link *link, const struct exec_options *options, struct exec **out)
 {
 	struct exec *exec = calloc(1, sizeof(*exec));
+	int error;
 
 	if (!exec)
 		return -ENOMEM;
 	exec->link = *link;
 	exec->options = *options;
+	error = exec_lanes_begin(exec);
 	exec->bytes = malloc(EXEC_BYTES);
-	if (!exec->bytes || arena_new(options->keep, &exec->arena)) {
+	if (error || !exec->bytes || arena_new(options->keep, &exec->arena)) {
 		exec_free(exec);
-		return -ENOMEM;
+		return error ? error : -ENOMEM;
 	}
 	*out = exec;
 	return 0;
@@ -43,6 +45,7 @@ void exec_free(struct exec *exec)
 		model_free(c->model);
 	}
 	arena_free(exec->arena);
+	exec_lanes_end(exec);
 	free(exec->bytes);
 	free(exec);
 }
@@ -120,7 +123,7 @@ static int exec_await_step(struct exec *exec, const struct program_step *step)
 		exec_await_end(exec, step->connection);
 	else if (step->expect == PROGRAM_SILENCE)
 		exec_lull(exec, step->connection);
-	if (step->expect == PROGRAM_SILENCE && exec->received != before)
+	if (step->expect == PROGRAM_SILENCE && exec->received != before && !exec->lanes.many)
 		exec_blame_text(exec, step->connection, "reply.unexpected",
 				"the program expects that nothing more comes");
 	return exec->error;
@@ -155,7 +158,7 @@ static int exec_step(struct exec *exec, const struct program_step *step)
 	case PROGRAM_POKE:
 		return exec_device(exec, step);
 	case PROGRAM_TICK:
-		return exec->link.ops->tick(exec->link.state, step->number[0]);
+		return exec_lanes_tick(exec, step->number[0]);
 	case PROGRAM_BARRIER:
 	case PROGRAM_OPS:
 		break;
@@ -233,23 +236,38 @@ static void exec_finish(struct exec *exec, uint32_t index)
 	exec_shut(exec, index);
 }
 
+bool exec_goes_on(const struct exec *exec)
+{
+	return !exec->error && !exec->interrupted && !(exec->options.stop && exec->findings);
+}
+
+void exec_one(struct exec *exec)
+{
+	const struct program_step *step = &exec->program->step[exec->step];
+	int error;
+
+	exec->lane = step->lane;
+	for (uint32_t i = 0; i < PROGRAM_CONNECTIONS; i++)
+		exec->connection[i].mine[exec->lane] = 0;
+	error = exec_step(exec, step);
+	if (error && !exec->error)
+		exec->error = error;
+	exec_look(exec);
+}
+
 static void exec_steps(struct exec *exec)
 {
 	const struct program *program = exec->program;
 
-	while (exec->step < program->count && !exec->error && !exec->interrupted &&
-	       !(exec->options.stop && exec->findings)) {
-		int error;
+	while (exec->step < program->count && exec_goes_on(exec)) {
+		uint32_t first = exec->step, done = exec_lanes_run(exec);
 
-		for (uint32_t i = 0; i < PROGRAM_CONNECTIONS; i++)
-			exec->connection[i].mine = 0;
-		error = exec_step(exec, &program->step[exec->step]);
-		if (error && !exec->error)
-			exec->error = error;
-		exec_look(exec);
-		exec->step++;
+		if (!done)
+			exec_one(exec);
+		exec->step = first + (done ? done : 1);
 	}
 	exec->step = program->count ? program->count - 1 : 0;
+	exec->lane = 0;
 }
 
 int64_t exec_run(struct exec *exec, const struct program *program)
@@ -259,6 +277,7 @@ int64_t exec_run(struct exec *exec, const struct program *program)
 	exec_steps(exec);
 	for (uint32_t i = 0; i < PROGRAM_CONNECTIONS; i++)
 		exec_finish(exec, i);
+	exec_guard_end(exec);
 	arena_clear(exec->arena);
 	exec->interrupted = 0;
 	return exec->error ? exec->error : (int64_t)exec->findings;

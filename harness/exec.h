@@ -5,6 +5,12 @@
  * How messages travel is the link's: sockets (exec_sockets) or, in the fuzzers, memory. What is
  * sent and what comes is shown to the envelope checker and to the model in the order of the
  * stream. A run ends at the last step, or at the first finding when asked to.
+ *
+ * Between two barriers, lanes run side by side where the link allows it, each in a thread. Their
+ * steps have no order but what barriers give; what the run does with its connections is done under
+ * one lock, which is free while a lane waits. So what goes out on a connection are whole messages
+ * in one order, in which who judges gets them, and what is judged holds in any order. What depends
+ * on the order is not judged: AWAIT for silence, and CHECK of a file that another lane alters.
  */
 #ifndef EXEC_H
 #define EXEC_H
@@ -34,6 +40,12 @@ struct exec_link_ops {
 	int (*adopt_twin)(void *link, uint32_t connection, int fd);	/* fd is the link's */
 	int (*socket)(void *link, uint32_t connection);	/* for PROGRAM_SELF; still the link's */
 	int (*tick)(void *link, uint64_t ms);
+	/*
+	 * The descriptors, -1 for none, that become readable when something may have come. Waiting
+	 * for them, and tick, may happen in a thread beside whatever else the link does. NULL: this
+	 * link is of one thread, and lanes take their turns in the order of the steps.
+	 */
+	void (*watch)(void *link, uint32_t connection, int fd[CLIENT_CHANNELS]);
 };
 
 struct exec_link {
@@ -52,6 +64,7 @@ struct exec_options {
 	int32_t short_ms;
 	bool stop;		/* at the first finding */
 	bool keep;		/* descriptors: see arena.h */
+	bool guard;		/* canaries where something was unmapped: see exec_guard.c */
 };
 
 /* A finding and where it belongs: the step that sent the command; the last one, if none did. */
@@ -107,6 +120,8 @@ struct exec_sockets;
 
 /* 0 and *out, to be freed by exec_sockets_free when no exec uses it any more; -ENOMEM. */
 int exec_sockets_new(const char *path, int timeout_ms, struct exec_sockets **out);
+/* The same, where each connection is a socket that `dial` has connected, or -errno. */
+int exec_sockets_dialled(int (*dial)(void *arg), void *arg, struct exec_sockets **out);
 void exec_sockets_free(struct exec_sockets *sockets);
 struct exec_link exec_sockets_link(struct exec_sockets *sockets);
 

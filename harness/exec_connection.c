@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "deadline.h"
 #include "stream.h"
 #include "wire.h"
 
@@ -62,6 +63,7 @@ int exec_open(struct exec *exec, uint32_t index)
 	for (uint32_t i = 0; i < PROGRAM_CONNECTIONS; i++)
 		c->second = c->second || exec->connection[i].open;
 	c->open = true;
+	c->number = ++exec->made;
 	c->next_id = 1;
 	if (exec_prepare(exec, c))
 		return 0;
@@ -81,8 +83,16 @@ void exec_shut(struct exec *exec, uint32_t index)
 		.model = c->model,
 	};
 
+	uint64_t number = c->number;
+
 	if (!c->open)
 		return;
+	c->ended = true;
+	exec_lanes_leave(exec, index);
+	/* Another lane may have done the same meanwhile. */
+	if (!c->open || c->number != number)
+		return;
+	exec_guard_forgets(exec, c);
 	exec->link.ops->disconnect(exec->link.state, index);
 	message_free_all(&c->requests);
 	*c = kept;
@@ -119,16 +129,19 @@ bool exec_ask(struct exec *exec, uint32_t index, const struct exec_asked *asked)
 		return false;
 	c->asked[c->count++] = *asked;
 	c->must += asked->must;
-	c->mine += asked->must && asked->step == exec->step;
+	c->mine[exec->lane] += asked->must && asked->step == exec->step;
 	c->origin[asked->id] = (struct exec_origin){ exec->run, exec->step };
 	return true;
 }
 
 static void exec_done(struct exec *exec, struct exec_connection *c, struct exec_asked *asked)
 {
+	uint32_t lane = exec->program->step[asked->step].lane;
+	uint32_t at = exec->lanes.many ? exec->lanes.lane[lane].at : exec->step;
+
 	asked->done = true;
 	c->must -= asked->must;
-	c->mine -= asked->must && asked->step == exec->step;
+	c->mine[lane] -= asked->must && asked->step == at;
 	while (c->head < c->count && c->asked[c->head].done)
 		c->head++;
 }
@@ -225,7 +238,7 @@ static void exec_replied(struct exec *exec, uint32_t index, struct message *mess
 	if (ok && message->command == WIRE_VERSION)
 		exec_twin(exec, index, message);
 	if (ok) {
-		exec_mapped(c, asked);
+		exec_mapped(exec, index, asked);
 		exec_region(c, message);
 	}
 	if (exec->findings == before)
@@ -303,12 +316,14 @@ static void exec_ended(struct exec *exec, uint32_t index, int result)
 	exec_take(exec, index);
 	if (exec->findings == before)
 		exec_expect_end(exec, index);
-	c->head = c->count = c->must = c->mine = 0;
+	exec_guard_forgets(exec, c);
+	c->head = c->count = c->must = 0;
+	memset(c->mine, 0, sizeof(c->mine));
 }
 
-int exec_receive(struct exec *exec, uint32_t index, int timeout_ms)
+static int exec_take_in(struct exec *exec, uint32_t index, int timeout_ms)
 {
-	struct exec_connection *c = &exec->connection[index];
+	const struct exec_connection *c = &exec->connection[index];
 	struct message *message;
 	int result;
 
@@ -317,13 +332,34 @@ int exec_receive(struct exec *exec, uint32_t index, int timeout_ms)
 	result = exec->link.ops->recv(exec->link.state, index,
 				      c->twin ? CLIENT_CHANNELS : CLIENT_MAIN, timeout_ms,
 				      &message);
-	if (result == 1) {
+	if (result == -ETIMEDOUT)
+		return 0;
+	if (result == 1)
 		exec_came(exec, index, message);
-		return 1;
-	}
-	if (result != -ETIMEDOUT)
+	else
 		exec_ended(exec, index, result);
-	return 0;
+	exec_lanes_tell(exec, index);
+	return result == 1;
+}
+
+int exec_receive(struct exec *exec, uint32_t index, int timeout_ms)
+{
+	const struct exec_connection *c = &exec->connection[index];
+	struct deadline deadline = deadline_in(timeout_ms);
+	uint64_t before = exec->lanes.changes[index];
+
+	if (!exec->lanes.many)
+		return exec_take_in(exec, index, timeout_ms);
+	for (;;) {
+		int taken = exec_take_in(exec, index, 0), left = deadline_left_ms(deadline);
+
+		if (taken || !left || !c->open || c->ended)
+			return taken;
+		if (!exec_lanes_wait(exec, index, left))
+			return 0;
+		if (exec->lanes.changes[index] != before)
+			return c->open && !c->ended;
+	}
 }
 
 void exec_lull(struct exec *exec, uint32_t index)
@@ -354,9 +390,9 @@ static uint32_t exec_replies_left(const struct exec *exec, uint32_t index)
 {
 	uint32_t count = 0;
 
-	for (uint32_t i = exec->step + 1; i < exec->program->count; i++)
+	for (uint32_t i = 0; i < exec->program->count; i++)
 		count += exec->program->step[i].op == PROGRAM_REPLY &&
-			 exec->program->step[i].connection == index;
+			 exec->program->step[i].connection == index && exec_lanes_awaits(exec, i);
 	return count;
 }
 

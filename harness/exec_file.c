@@ -39,7 +39,7 @@ static void exec_file_check(struct exec *exec, const struct program_step *step,
 				      (uint32_t)step->number[2], &first);
 	char text[160];
 
-	if (count <= 0)
+	if (count <= 0 || exec_lanes_alter(exec, step->handle))
 		return;
 	snprintf(text, sizeof(text), "%lld of the bytes at 0x%llx of r%u are not what they have to"
 		 " be, the first at 0x%llx", (long long)count, (unsigned long long)step->number[0],
@@ -53,6 +53,7 @@ static void exec_file_alter(struct exec *exec, const struct program_step *step,
 {
 	int error = 0;
 
+	exec_guard_alters(exec, file);
 	if (step->op == PROGRAM_TRUNCATE)
 		error = arena_truncate(file, step->number[0]);
 	else if (step->op == PROGRAM_PUNCH)
@@ -109,6 +110,9 @@ size_t exec_fds(const struct exec *exec, const struct program_step *step, struct
 
 		if (fd >= 0 && !count)
 			out->first = handle->file;
+		if (known.kind == MODEL_FD_MEMORY &&
+		    exec_lanes_resize(exec, step, step->fd[i].handle))
+			known.kind = MODEL_FD_UNKNOWN;
 
 		for (uint32_t n = 0; fd >= 0 && n < step->fd[i].times; n++) {
 			out->fd[count] = fd;

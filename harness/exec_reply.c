@@ -15,8 +15,10 @@
 #include "pack.h"
 #include "wire.h"
 
-void exec_mapped(struct exec_connection *connection, const struct exec_asked *asked)
+void exec_mapped(struct exec *exec, uint32_t index, const struct exec_asked *asked)
 {
+	struct exec_connection *connection = &exec->connection[index];
+
 	if (asked->command == WIRE_DMA_MAP) {
 		if (!connection->map)
 			connection->map = calloc(EXEC_MAPS, sizeof(*connection->map));
@@ -31,7 +33,10 @@ void exec_mapped(struct exec_connection *connection, const struct exec_asked *as
 		struct exec_map *map = &connection->map[i];
 
 		if (map->address == asked->map.address && map->size == asked->map.size) {
+			const struct exec_map gone = *map;
+
 			*map = connection->map[--connection->nmaps];
+			exec_guard_unmapped(exec, index, asked, &gone);
 			return;
 		}
 	}

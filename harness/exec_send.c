@@ -221,7 +221,7 @@ static void exec_enter_command(struct exec *exec, struct exec_going *going,
 	asked.must = exec_must(exec, going, &expect);
 	exec_mapping(exec, going, message, &asked.map);
 	if (header->flags & WIRE_NO_REPLY)
-		exec_mapped(c, &asked);
+		exec_mapped(exec, going->index, &asked);
 	if (!asked.must && (expect.ok || expect.error))
 		going->may = true;
 	if (!exec_ask(exec, going->index, &asked))
@@ -305,7 +305,7 @@ static void exec_settle(struct exec *exec, const struct exec_going *going)
 	const struct program_step *step = going->step;
 
 	if (!(step->properties & PROGRAM_NOWAIT)) {
-		exec_await(exec, going->index, &c->mine);
+		exec_await(exec, going->index, &c->mine[exec->lane]);
 		if (step->expect == PROGRAM_CLOSED && going->round == step->repeat)
 			exec_await_end(exec, going->index);
 		else if (going->may || step->expect == PROGRAM_SILENCE)
@@ -330,7 +330,6 @@ int exec_send(struct exec *exec, const struct program_step *step)
 	struct exec_going going = {
 		.step = step,
 		.index = step->connection,
-		.channel = step->properties & PROGRAM_TWIN && c->twin ? CLIENT_TWIN : CLIENT_MAIN,
 		.parts = pack_parts(step),
 	};
 	struct exec_batch batch;
@@ -338,20 +337,23 @@ int exec_send(struct exec *exec, const struct program_step *step)
 	while (going.round < step->repeat && !exec->interrupted && !exec->error) {
 		int error;
 
+		if (exec_may_break(step))
+			exec_lull(exec, step->connection);
 		if (!c->open || c->ended) {
 			if (exec->verdict)
 				verdict_note(exec->verdict, exec->step, "not sent: c%u is closed",
 					     step->connection);
 			return 0;
 		}
+		going.channel = step->properties & PROGRAM_TWIN && c->twin ? CLIENT_TWIN :
+			CLIENT_MAIN;
 		going.nfds = exec_fds(exec, step, &exec->passed);
 		going.alone = going.nfds || step->npieces || step->op == PROGRAM_RAW ||
 			      step->properties & PROGRAM_CUT;
 		error = exec_fill(exec, &going, &batch);
 		if (error)
 			return error == -EINVAL ? 0 : error;
-		if (exec_may_break(step))
-			exec_lull(exec, step->connection);
+		exec_guard_passes(exec, step);
 		going.may = false;
 		if (exec_push(exec, &going, batch.at[batch.count]))
 			exec_enter_all(exec, &going, &batch);

@@ -14,13 +14,27 @@
 struct exec_sockets {
 	struct client *client[PROGRAM_CONNECTIONS];
 	int timeout_ms;
+	int (*dial)(void *arg);		/* NULL: by the path */
+	void *arg;
 	char path[];
 };
+
+static int exec_sockets_dial(struct exec_sockets *sockets, struct client **out)
+{
+	int fd = sockets->dial(sockets->arg);
+	int error = fd < 0 ? fd : client_adopt(fd, out);
+
+	if (fd >= 0 && error)
+		close(fd);
+	return error;
+}
 
 static int exec_sockets_connect(void *link, uint32_t connection)
 {
 	struct exec_sockets *sockets = link;
 
+	if (sockets->dial)
+		return exec_sockets_dial(sockets, &sockets->client[connection]);
 	return client_connect(sockets->path, sockets->timeout_ms, &sockets->client[connection]);
 }
 
@@ -101,6 +115,17 @@ static int exec_sockets_socket(void *link, uint32_t connection)
 	return client_fd(sockets->client[connection], CLIENT_MAIN);
 }
 
+static void exec_sockets_watch(void *link, uint32_t connection, int fd[CLIENT_CHANNELS])
+{
+	struct exec_sockets *sockets = link;
+
+	for (uint32_t i = 0; i < CLIENT_CHANNELS; i++) {
+		int known = client_fd(sockets->client[connection], i);
+
+		fd[i] = known < 0 ? -1 : known;
+	}
+}
+
 /* Time passes by itself; nothing of a client happens meanwhile. */
 static int exec_sockets_tick(void *link, uint64_t ms)
 {
@@ -122,6 +147,7 @@ static const struct exec_link_ops exec_sockets_ops = {
 	.adopt_twin = exec_sockets_adopt_twin,
 	.socket = exec_sockets_socket,
 	.tick = exec_sockets_tick,
+	.watch = exec_sockets_watch,
 };
 
 int exec_sockets_new(const char *path, int timeout_ms, struct exec_sockets **out)
@@ -133,6 +159,17 @@ int exec_sockets_new(const char *path, int timeout_ms, struct exec_sockets **out
 		return -ENOMEM;
 	(*out)->timeout_ms = timeout_ms;
 	memcpy((*out)->path, path, size);
+	return 0;
+}
+
+int exec_sockets_dialled(int (*dial)(void *arg), void *arg, struct exec_sockets **out)
+{
+	int error = exec_sockets_new("", 0, out);
+
+	if (error)
+		return error;
+	(*out)->dial = dial;
+	(*out)->arg = arg;
 	return 0;
 }
 

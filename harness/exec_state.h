@@ -2,13 +2,17 @@
 /*
  * exec_state.h - what the parts of exec share: a run, its connections, and what each is asked.
  *
- * exec.c goes through the steps; exec_connection.c takes in what comes; exec_judge.c says what is
- * wrong with it; exec_send.c sends; exec_reply.c answers the server; exec_file.c is about
- * descriptors.
+ * exec.c goes through the steps; exec_lanes.c does so side by side; exec_connection.c takes in what
+ * comes; exec_judge.c says what is wrong with it; exec_send.c sends; exec_reply.c answers the
+ * server; exec_file.c is about descriptors, exec_guard.c about memory that was unmapped.
+ *
+ * While lanes run side by side, who calls any of this holds the lock of the run. It is let go in
+ * exec_lanes.c alone, while a lane waits; `lane` and `step` are those of who holds it.
  */
 #ifndef EXEC_STATE_H
 #define EXEC_STATE_H
 
+#include <pthread.h>
 #include <signal.h>
 
 #include "arena.h"
@@ -58,6 +62,7 @@ struct exec_connection {
 	bool hung;
 	bool slot;			/* the device was told to do something */
 	uint16_t next_id;
+	uint64_t number;		/* of all connections that were made */
 	struct model *model;
 	struct envelope *envelope;
 	uint32_t model_taken;		/* findings that were taken over */
@@ -67,7 +72,7 @@ struct exec_connection {
 	size_t count;
 	size_t room;
 	size_t must;			/* of them, to be answered and not yet done */
-	size_t mine;			/* of those, sent by the step that runs */
+	size_t mine[PROGRAM_LANES];	/* of those, sent by the step that runs in a lane */
 	struct message_queue requests;
 	uint32_t nrequests;
 	struct exec_map *map;		/* room for EXEC_MAPS */
@@ -84,6 +89,40 @@ struct exec_handle {
 	struct arena_fd *file;
 	bool self;
 	uint8_t connection;
+};
+
+/* A lane, which has a thread while several run side by side. */
+struct exec_lane {
+	struct exec *exec;
+	uint32_t index;
+	uint32_t at;			/* its step that runs; `end` when there is none left */
+	uint64_t random;
+	pthread_t thread;
+	int wake;			/* eventfd */
+	bool waits;			/* for something to come */
+	uint32_t connection;		/* by this one */
+};
+
+/* What is beyond the steps of one lane; all but `many` is for as long as that is true. */
+struct exec_lanes {
+	bool many;			/* lanes run side by side; others only read it meanwhile */
+	uint32_t first;			/* of the steps that do, */
+	uint32_t end;			/* and the one behind them */
+	pthread_mutex_t lock;
+	pthread_cond_t left;		/* a lane waits no longer */
+	uint64_t changes[PROGRAM_CONNECTIONS];	/* something came, or it ended */
+	struct exec_lane lane[PROGRAM_LANES];
+};
+
+#define EXEC_GUARDS 64u			/* pieces of files with canaries */
+
+/* Bytes of a file that were unmapped and are not to change; those of a file are found by it. */
+struct exec_guard {
+	struct arena_fd *file;		/* NULL: none */
+	uint64_t offset;
+	uint64_t size;			/* 0: the file has had mappings whose end is not known */
+	uint32_t connection;
+	uint32_t step;			/* that unmapped it */
 };
 
 #define EXEC_FDS (PROGRAM_FDS * UINT8_MAX)	/* the most that a message of a program can have */
@@ -103,12 +142,18 @@ struct exec {
 	const struct program *program;
 	uint32_t run;			/* number of the run, never 0 */
 	uint32_t step;			/* that runs */
+	uint32_t lane;			/* of it */
+	struct exec_lanes lanes;
 	volatile sig_atomic_t interrupted;
 	int error;			/* this side failed */
 	bool hung;
+	uint64_t made;			/* connections */
 	bool talked;			/* a connection has been made in this run */
 	uint32_t stuck;			/* step at which the server left, or did not answer */
 	bool held;			/* a slot of the test device may hold things up */
+	struct exec_guard guard[EXEC_GUARDS];
+	uint32_t nguards;
+	bool unguarded;			/* there were more than that */
 	struct exec_handle handle[PROGRAM_HANDLES];
 	struct exec_connection connection[PROGRAM_CONNECTIONS];
 	uint8_t *bytes;			/* EXEC_BYTES */
@@ -119,6 +164,50 @@ struct exec {
 	struct exec_finding kept[EXEC_FINDINGS];
 };
 
+/* ---- exec.c ---- */
+
+/* Whether there are steps to be done as far as it can be told. */
+bool exec_goes_on(const struct exec *exec);
+
+/* Does the step that runs, and sees what came by itself meanwhile. */
+void exec_one(struct exec *exec);
+
+/* ---- exec_lanes.c ---- */
+
+/* Before and after all runs. 0 or -errno. */
+int exec_lanes_begin(struct exec *exec);
+void exec_lanes_end(struct exec *exec);
+
+/*
+ * From the step on that is next, those that lanes do side by side, up to a barrier, are done:
+ * their number, 0 if the next one is to be done by itself.
+ */
+uint32_t exec_lanes_run(struct exec *exec);
+
+/* Whether a step, which is no later than its lane is, has still to be done or is being done. */
+bool exec_lanes_awaits(const struct exec *exec, uint32_t step);
+
+/* Whether another lane runs beside this one and alters that file. */
+bool exec_lanes_alter(const struct exec *exec, uint32_t handle);
+
+/*
+ * Whether the size of a file may be another one when a message of the step that runs is executed:
+ * another lane truncates it, or a later step does and nobody waits before.
+ */
+bool exec_lanes_resize(const struct exec *exec, const struct program_step *step, uint32_t handle);
+
+/* A connection has changed: lanes that wait for it look again. */
+void exec_lanes_tell(struct exec *exec, uint32_t connection);
+
+/* Waits until something may have come on it, or it has changed: false after that many ms. */
+bool exec_lanes_wait(struct exec *exec, uint32_t connection, int timeout_ms);
+
+/* No lane waits for that connection any more, which has ended. */
+void exec_lanes_leave(struct exec *exec, uint32_t connection);
+
+/* Time passes. 0 or what the link says. */
+int exec_lanes_tick(struct exec *exec, uint64_t ms);
+
 /* ---- exec_connection.c ---- */
 
 /* Makes connection `index`, which is closed; 0; what the link says; -ENOMEM. */
@@ -127,7 +216,10 @@ int exec_open(struct exec *exec, uint32_t index);
 /* Closes it, and forgets what belongs to it. One that is closed is fine. */
 void exec_shut(struct exec *exec, uint32_t index);
 
-/* Takes in one message, waiting that long. 1, or 0 when none came or the connection has ended. */
+/*
+ * Takes in one message, waiting that long. 1, also when another lane did; 0 when none came or the
+ * connection has ended.
+ */
 int exec_receive(struct exec *exec, uint32_t index, int timeout_ms);
 
 /* Takes in what comes until nothing does for a while. */
@@ -202,7 +294,25 @@ void exec_answer(struct exec *exec, uint32_t index);
 int exec_reply(struct exec *exec, const struct program_step *step);
 
 /* A command about a mapping has succeeded. */
-void exec_mapped(struct exec_connection *connection, const struct exec_asked *asked);
+void exec_mapped(struct exec *exec, uint32_t index, const struct exec_asked *asked);
+
+/* ---- exec_guard.c ---- */
+
+/* What a message is about to do to files: those that it maps are not guarded any more. */
+void exec_guard_passes(struct exec *exec, const struct program_step *step);
+
+/* The program itself is about to alter a file. */
+void exec_guard_alters(struct exec *exec, const struct arena_fd *file);
+
+/* A DMA_UNMAP has succeeded; the mapping is not among those of the connection any more. */
+void exec_guard_unmapped(struct exec *exec, uint32_t index, const struct exec_asked *asked,
+			 const struct exec_map *map);
+
+/* Mappings of a connection are there no longer, or nobody knows. */
+void exec_guard_forgets(struct exec *exec, const struct exec_connection *connection);
+
+/* The end of a run: nothing may have changed. */
+void exec_guard_end(struct exec *exec);
 
 /* ---- exec_file.c ---- */
 

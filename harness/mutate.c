@@ -278,12 +278,26 @@ static void mutate_pieces(const struct mutate *mutate)
 	}
 }
 
+static bool mutate_has_lanes(const struct mutate *mutate)
+{
+	for (uint32_t i = 0; i < mutate->program->count; i++)
+		if (mutate->program->step[i].lane)
+			return true;
+	return false;
+}
+
 static void mutate_manner(const struct mutate *mutate)
 {
 	static const uint8_t bits[] = { PROGRAM_NOWAIT, PROGRAM_NO_REPLY, PROGRAM_TWIN,
 					PROGRAM_NOWAIT, PROGRAM_CUT };
 	struct program_step *step = mutate_sender(mutate);
 
+	/* Most programs are about one order. */
+	if (mutate_has_lanes(mutate) && generate_chance(mutate->generate, 50)) {
+		step->lane = (uint8_t)mutate_below(mutate, PROGRAM_LANES);
+		mutate->program->seed = (uint32_t)generate_random(mutate->generate);
+		return;
+	}
 	step->properties ^= bits[mutate_below(mutate, sizeof(bits))];
 	step->cut = mutate_below(mutate, 64);
 }

@@ -28,6 +28,8 @@ static void verdict_comment(const char *text, FILE *out)
 
 static void verdict_listing(const struct verdict *verdict, FILE *out)
 {
+	if (verdict->program->seed)
+		fprintf(out, "seed(%u)\n", verdict->program->seed);
 	for (uint32_t step = 0; step < verdict->program->count; step++) {
 		char text[VERDICT_LINE];
 

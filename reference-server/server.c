@@ -380,6 +380,11 @@ int server_open(struct server **out, const struct server_options *options)
 	return 0;
 }
 
+struct server_instance *server_instance(const struct server *server, uint32_t number)
+{
+	return server->instances[number];
+}
+
 static void server_close_fd(int fd)
 {
 	if (fd >= 0)

@@ -57,6 +57,12 @@ int server_open(struct server **out, const struct server_options *options);
  */
 int server_run(struct server *server, int stop_fd);
 
+/*
+ * Instance `number`, for whoever counts what it has; the server's. Only while server_run() does not
+ * run.
+ */
+struct server_instance *server_instance(const struct server *server, uint32_t number);
+
 /* Ends all connections and frees everything. NULL is allowed. */
 void server_close(struct server *server);
 

@@ -119,6 +119,13 @@ def test_findings_are_kept_once_and_a_campaign_goes_on(run, tmp_path):
     assert MODEL in known and fresh["seconds"] < again["seconds"]
 
 
+def test_findings_are_counted_where_they_need_not_come_again(run):
+    _, report, text = run(b"m1234", seconds=1, more=["--count", "--tries=3"])
+    found = next(one for one in report["findings"] if one["signature"] == MODEL)
+    assert (found["shown"], found["tried"]) == (3, 3)
+    assert "again in 3 of 3 runs" in text, text
+
+
 def test_what_a_sanitizer_sees_is_named_by_its_frames(run, tmp_path):
     _, report, text = run(b"o123", seconds=1)
     names = [one["signature"] for one in report["findings"]]
