@@ -34,7 +34,7 @@ LIBS_reference-server = $(shell pkg-config --libs json-c)
 LIBS_harness = $(LIBS_reference-server)
 
 # Variants: the flags that an object and its link take beyond BASE.
-VARIANTS := plain asan tsan faulty cov pic fuzz quiet race afl cmplog
+VARIANTS := plain asan tsan faulty cov pic fuzz quiet race afl cmplog fuzz-faulty afl-faulty
 FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FLAGS_asan += -fno-omit-frame-pointer -O1 -g
 FLAGS_tsan := -fsanitize=thread -O1 -g
@@ -47,6 +47,8 @@ FLAGS_quiet := $(FLAGS_asan)
 FLAGS_race := $(FLAGS_tsan) -fsanitize=fuzzer-no-link
 FLAGS_afl := $(FLAGS_asan)
 FLAGS_cmplog := $(FLAGS_asan)
+FLAGS_fuzz-faulty := $(FLAGS_fuzz) $(FLAGS_faulty)
+FLAGS_afl-faulty := $(FLAGS_afl) $(FLAGS_faulty)
 
 Q := $(if $(filter 1,$(V)),,@)
 say = @$(if $(Q),mkdir -p $(@D) && printf '  %-4s %s\n' $(1) $(2),mkdir -p $(@D))

@@ -7,6 +7,7 @@
  * has a thread, and this one waits on sockets, in real time.
  */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,10 +25,11 @@
 /* Times that the server is looked at while one time-out passes. */
 #define ADAPTER_LOOKS 16
 /*
- * In real ms, where the server has a thread: for a step without anything to do; for a look, as
- * nobody else knows whether something will come; and the longest.
+ * In real ms, where the server has a thread: for a step without anything to do; for a glance at
+ * what may have come; for a look, as nobody else knows whether something will; and the longest.
  */
 #define ADAPTER_REST 5
+#define ADAPTER_GLANCE 1
 #define ADAPTER_SHORT 20
 #define ADAPTER_LONG 2000
 
@@ -53,6 +55,8 @@ static bool adapter_waits(void)
 
 static int adapter_real(int timeout_ms)
 {
+	if (timeout_ms <= 0)
+		return ADAPTER_GLANCE;
 	if (timeout_ms < ADAPTER_SHORT)
 		return ADAPTER_SHORT;
 	return timeout_ms < ADAPTER_LONG ? timeout_ms : ADAPTER_LONG;
@@ -93,6 +97,11 @@ static int adapter_connect(void *link, uint32_t connection)
 
 	adapter_disconnect(link, connection);
 	fd = adapter_link.adapter->connect(adapter_link.server);
+	/* It may not have seen yet that the client before has left. */
+	for (int ms = 0; fd == -EBUSY && adapter_waits() && ms < ADAPTER_LONG; ms += ADAPTER_REST) {
+		poll(NULL, 0, ADAPTER_REST);
+		fd = adapter_link.adapter->connect(adapter_link.server);
+	}
 	if (fd < 0)
 		return fd;
 	error = client_adopt(fd, &adapter_link.clients[connection]);

@@ -76,6 +76,21 @@ $(B)/obj/afl/% $(B)/afl/afl_%: private CC := AFL_QUIET=1 afl-clang-fast
 $(B)/obj/cmplog/% $(B)/afl/cmplog_%: private CC := AFL_QUIET=1 AFL_LLVM_CMPLOG=1 afl-clang-fast
 $(foreach f,$(FUZZERS),$(foreach v,afl cmplog,$(eval $(call afl_rule,$(f),$(v)))))
 
+# The session entry with faults, of which VUC_FAULT names one: a program shows it in each of these.
+faulty_objects = $(call objects,$(1),fuzz/fuzz_session.c $(LOOPED) $(FUZZ_LOOP)) \
+	$(call objects,$(2),$(call SRC,harness) $(FUZZ_DRIVERS) $(3))
+$(B)/faulty/replay_session: $(call faulty_objects,faulty,plain,fuzz/replay.c)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BASE) $(LDFLAGS) $^ $(LIBS_reference-server) -o $@
+$(B)/faulty/fuzz_session: $(call faulty_objects,fuzz-faulty,quiet,fuzz/mutator.c)
+$(B)/faulty/afl_session: $(call faulty_objects,afl-faulty,quiet,)
+$(B)/faulty/fuzz_session $(B)/faulty/afl_session:
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BASE) $(FLAGS_asan) -fsanitize=fuzzer $(LDFLAGS) $^ \
+		$(LIBS_reference-server) -o $@
+$(B)/obj/fuzz-faulty/% $(B)/faulty/fuzz_%: private CC := clang
+$(B)/obj/afl-faulty/% $(B)/faulty/afl_%: private CC := AFL_QUIET=1 afl-clang-fast
+
 fuzzers: $(FUZZERS:%=$(B)/fuzz/fuzz_%)
 
 # What threads do need not come again: in how many runs of how many?

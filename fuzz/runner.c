@@ -135,12 +135,18 @@ static void runner_begin(void)
 /* Tells what happens step by step: when it is run again, unless that may come to something else. */
 static void runner_report(const struct program *program, const char *left)
 {
+	struct exec_finding first = { .what.code = "" };
+
+	exec_findings(runner.exec, 0, &first);
 	if (!runner.verdict && verdict_new(program, VERDICT_ALL, &runner.verdict) == 0) {
 		exec_tell(runner.exec, runner.verdict);
 		exec_run(runner.exec, program);
 	}
 	if (runner.verdict)
 		verdict_print(runner.verdict, false, stderr);
+	if (!left && runner.verdict && verdict_word(runner.verdict) == VERDICT_PASS)
+		fprintf(stderr, "finding: %s [%s], not seen again: %s\n", first.what.code,
+			first.what.requirement, first.what.text);
 	if (left)
 		fprintf(stderr, "finding: not as it was before: %s\n", left);
 	abort();
@@ -174,6 +180,8 @@ static int runner_once(const struct program *program, bool last)
 	runner.maps = false;
 	runner.agrees = false;
 	findings = exec_run(runner.exec, program);
+	if (findings == -EBUSY)
+		driver_finding("the server takes no client any more, since the program before");
 	runner_need(findings < 0 ? (int)findings : 0, "a program cannot be run");
 	runner_count();
 	error = link_renew(text, sizeof(text));

@@ -51,40 +51,42 @@ enum envelope_rule {
 	ENVELOPE_NOT_ON_TWIN,
 };
 
-/* `allowed` completes "what came: " and is followed by a number. */
+/* `allowed` is followed by a number. */
 static const struct {
 	const char *code;
 	const char *requirement;
 	const char *allowed;
 } envelope_rules[] = {
-	[ENVELOPE_TYPE] = { "wrong-type", "HDR-FLAG-001", "the type is 0 or 1, not" },
+	[ENVELOPE_TYPE] = { "wrong-type", "HDR-FLAG-001", "type 0 or 1, not" },
 	[ENVELOPE_UNEXPECTED] = { "unexpected-reply", "HDR-REPLY-001",
-				  "replies outstanding:" },
-	[ENVELOPE_WRONG_ID] = { "unexpected-reply", "HDR-ID-001",
-				"this command was sent with id" },
+				  "one reply to a command; others that wait:" },
+	[ENVELOPE_WRONG_ID] = { "unexpected-reply", "HDR-ID-001", "the command's id" },
 	[ENVELOPE_WRONG_COMMAND] = { "wrong-command", "HDR-CMD-001",
-				     "this id was sent with command" },
+				     "the command with that id:" },
 	[ENVELOPE_WRONG_CHANNEL] = { "wrong-channel", "CONN-SOCK-001",
-				     "this was sent on channel" },
+				     "the socket of the command:" },
 	[ENVELOPE_NO_REPLY] = { "reply-to-no-reply", "HDR-REPLY-002",
-				"it was sent with No_reply; replies allowed:" },
-	[ENVELOPE_FLAGS] = { "flags", "HDR-FLAG-005", "not allowed in a reply: bits" },
+				"replies to what has No_reply:" },
+	[ENVELOPE_FLAGS] = { "flags", "HDR-FLAG-005", "none of the flags" },
 	[ENVELOPE_ERROR_PAYLOAD] = { "error-with-payload", "HDR-ERR-005",
-				     "size of an error reply:" },
+				     "bytes of an error reply:" },
 	[ENVELOPE_ERROR_FDS] = { "error-with-fds", "HDR-ERR-006",
 				 "descriptors of an error reply:" },
-	[ENVELOPE_ERRNO_RANGE] = { "errno-range", "HDR-ERR-003", "an errno is at most" },
+	[ENVELOPE_ERRNO_RANGE] = { "errno-range", "HDR-ERR-003", "an errno of at most" },
 	[ENVELOPE_ERRNO_ON_SUCCESS] = { "errno-on-success", "HDR-ERR-003",
-					"error of a success reply:" },
-	[ENVELOPE_TOO_MANY_FDS] = { "too-many-fds", "FD-PASS-006", "max_msg_fds of the client:" },
+					"error field of a success:" },
+	[ENVELOPE_TOO_MANY_FDS] = { "too-many-fds", "FD-PASS-006",
+				    "descriptors, by max_msg_fds:" },
 	[ENVELOPE_FDS_WITHOUT] = { "fds-on-reply-without", "FD-PASS-001",
-				   "most descriptors of such a message:" },
-	[ENVELOPE_PAYLOAD_SIZE] = { "payload-size", "HDR-SIZE-001", "least payload:" },
-	[ENVELOPE_SHORT] = { "short-message", "HDR-FMT-001", "least payload:" },
+				   "descriptors of such a message:" },
+	[ENVELOPE_PAYLOAD_SIZE] = { "payload-size", "HDR-SIZE-001",
+				    "bytes behind the header at least:" },
+	[ENVELOPE_SHORT] = { "short-message", "HDR-FMT-001",
+			     "bytes behind the header at least:" },
 	[ENVELOPE_DIRECTION] = { "wrong-direction", "HDR-FMT-001",
-				 "commands that a server may send: 11, 12, not" },
+				 "DMA_READ, DMA_WRITE of a server, not" },
 	[ENVELOPE_NOT_ON_TWIN] = { "wrong-channel", "TWIN-IO-001",
-				   "server commands belong on channel" },
+				   "server commands on the twin socket, channel" },
 };
 
 struct envelope {
@@ -216,12 +218,32 @@ static void envelope_list_done(struct envelope_list *list, struct envelope_comma
 		list->head++;
 }
 
+/* A message in a few words. */
+static void envelope_describe(const struct message *m, struct buf_writer *text)
+{
+	const struct schema_command *row = schema_command(m->command);
+
+	if ((m->flags & WIRE_TYPE_MASK) == WIRE_TYPE_COMMAND)
+		buf_text(text, "command ");
+	else if (m->flags & WIRE_ERROR)
+		buf_text(text, "error %u to ", m->error);
+	else
+		buf_text(text, "success of ");
+	buf_text(text, "%s(%u), id %u, %u bytes", row ? row->name : "unknown", m->command, m->id,
+		 m->msg_size);
+	if (m->flags & ~(WIRE_TYPE_REPLY | WIRE_ERROR))
+		buf_text(text, ", flags 0x%x", m->flags);
+	if (m->error && !(m->flags & WIRE_ERROR))
+		buf_text(text, ", error %u", m->error);
+	if (m->nfds)
+		buf_text(text, ", %u descriptors", m->nfds);
+}
+
 /* Write down that `m` breaks a rule; `number` completes the text of the rule. */
 static void envelope_blame(struct envelope *envelope, const struct message *m,
 			   enum envelope_rule rule, uint32_t number)
 {
 	uint32_t index = envelope->violations++;
-	const struct schema_command *row = schema_command(m->command);
 	struct envelope_violation *v;
 	struct buf_writer text;
 
@@ -233,9 +255,9 @@ static void envelope_blame(struct envelope *envelope, const struct message *m,
 	text = buf_text_over(v->requirement, sizeof(v->requirement));
 	buf_text(&text, "%s", envelope_rules[rule].requirement);
 	text = buf_text_over(v->text, sizeof(v->text));
-	buf_text(&text, "%s(%u) id=%u size=%u flags=0x%x error=%u fds=%u: %s %u",
-		 row ? row->name : "unknown", m->command, m->id, m->msg_size, m->flags,
-		 m->error, m->nfds, envelope_rules[rule].allowed, number);
+	buf_text(&text, "came: ");
+	envelope_describe(m, &text);
+	buf_text(&text, "; allowed: %s %u", envelope_rules[rule].allowed, number);
 }
 
 /* The smallest payload of a success reply: the fixed part, or what argsz leaves of it. */
@@ -270,7 +292,8 @@ static int envelope_enter(struct envelope *envelope, uint32_t channel,
 	if ((header->flags & WIRE_TYPE_MASK) != WIRE_TYPE_COMMAND)
 		return 0;
 	if (header->flags & WIRE_NO_REPLY)
-		return envelope_list_add(&envelope->silent, &command);
+		return envelope_list_add(header->command == WIRE_VERSION ? &envelope->may :
+					 &envelope->silent, &command);
 	return envelope_list_add(&envelope->must, &command);
 }
 

@@ -25,7 +25,7 @@
 struct envelope_violation {
 	char code[48];		/* "envelope.error-with-payload" */
 	char requirement[24];	/* "HDR-ERR-005" */
-	char text[160];		/* what came and what was allowed */
+	char text[200];		/* what came and what was allowed */
 };
 
 struct envelope;
@@ -47,7 +47,8 @@ void envelope_set_twin(struct envelope *envelope);
  * Enter the commands that stand in `bytes`, which begin with a header. Whole messages are
  * entered; messages of another type than command are passed over. With `maybe` a reply may come
  * or not, and a last header counts too whose msg_size is wrong or whose body is not all there.
- * Without it, one with No_reply must not be answered and any other must be. 0 or -ENOMEM.
+ * Without it, one with No_reply must not be answered, but for VERSION (HDR-REPLY-004), and any
+ * other must be. 0 or -ENOMEM.
  */
 int envelope_sent(struct envelope *envelope, uint32_t channel, const void *bytes, size_t size,
 		  bool maybe);

@@ -8,15 +8,40 @@
 #include "schema.h"
 #include "wire.h"
 
+/*
+ * Is it what a server shows that does not put pieces together, whatever command they are of? It
+ * refuses the message, or takes the rest of it for others from then on.
+ */
+static bool exec_is_of_pieces(const struct exec *exec, uint32_t index,
+			      const struct model_finding *finding, uint32_t step)
+{
+	static const char *const codes[] = { "reply.closed", "reply.missing",
+					     "envelope.unexpected-reply" };
+	const struct program *program = exec->program;
+
+	if (!exec->connection[index].divided)
+		return false;
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (strcmp(finding->code, codes[i]) == 0)
+			return true;
+	return strcmp(finding->code, "reply.unexpected-error") == 0 && step < program->count &&
+	       program->step[step].npieces;
+}
+
 void exec_blame(struct exec *exec, uint32_t index, const struct model_finding *finding,
 		uint32_t step)
 {
+	struct model_finding found = *finding;
 	uint32_t number = exec->findings++;
 
+	if (exec_is_of_pieces(exec, index, finding, step)) {
+		found.command = 0;
+		snprintf(found.requirement, sizeof(found.requirement), "CONN-SOCK-002");
+	}
 	if (number < EXEC_FINDINGS)
-		exec->kept[number] = (struct exec_finding){ *finding, step, index };
+		exec->kept[number] = (struct exec_finding){ found, step, index };
 	if (exec->verdict)
-		verdict_found(exec->verdict, step, finding);
+		verdict_found(exec->verdict, step, &found);
 }
 
 void exec_blame_text(struct exec *exec, uint32_t index, const char *code, const char *text)

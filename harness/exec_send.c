@@ -116,14 +116,16 @@ static void exec_divide(const struct program_step *step, struct client_send *sen
  * begun to arrive, whatever the server does then; any other was not read by a server that has
  * closed, which says nothing of it.
  */
-static bool exec_sent(struct exec *exec, uint32_t index, size_t nparts, int result)
+static bool exec_sent(struct exec *exec, const struct exec_going *going, size_t nparts, int result)
 {
-	struct exec_connection *c = &exec->connection[index];
+	struct exec_connection *c = &exec->connection[going->index];
+	/* A server need not read what a client asks by the twin socket (TWIN-IO-003). */
+	bool unread = going->channel == CLIENT_TWIN && going->step->op == PROGRAM_SEND;
 
 	if (!result || (result == -EPIPE && nparts > 1))
 		return true;
 	if (result == -EPIPE) {
-		exec_lull(exec, index);
+		exec_lull(exec, going->index);
 		return false;
 	}
 	if (result != -ETIMEDOUT) {
@@ -133,9 +135,10 @@ static bool exec_sent(struct exec *exec, uint32_t index, size_t nparts, int resu
 	model_broke(c->model);
 	c->broke = true;
 	/* One connection after the other is a way to serve, too: the first is still there. */
-	if (!c->nrequests && (c->served || !c->second)) {
+	if (!unread && !c->nrequests && (c->served || !c->second)) {
 		c->hung = exec->hung = true;
-		exec_blame_text(exec, index, "server.hang", "the server reads nothing any more");
+		exec_blame_text(exec, going->index, "server.hang",
+				"the server reads nothing any more");
 	}
 	return false;
 }
@@ -158,7 +161,9 @@ static bool exec_push(struct exec *exec, const struct exec_going *going, size_t 
 		return false;
 	if (step->npieces || send.nfds > STREAM_MAX_FDS)
 		exec_divide(step, &send, parts, going->nfds);
-	return exec_sent(exec, going->index, send.nparts,
+	if (send.nparts > 1)
+		exec->connection[going->index].divided = true;
+	return exec_sent(exec, going, send.nparts,
 			 exec->link.ops->send(exec->link.state, going->index, &send));
 }
 

@@ -59,6 +59,7 @@ struct exec_connection {
 	bool twin;
 	bool second;			/* beside another one: need not be served (CONN-SOCK-004) */
 	bool served;			/* something has come */
+	bool divided;			/* a message went out in pieces */
 	bool hung;
 	bool slot;			/* the device was told to do something */
 	uint16_t next_id;

@@ -12,7 +12,7 @@ static const char main_explain_help[] =
 
 static void main_explain_clause(const struct verdict_clause *clause)
 {
-	printf("%s: a %s of the specification, under \"%s\"\n    %s\n", clause->id, clause->level,
+	printf("%s: level %s, \"%s\" of the specification\n    %s\n", clause->id, clause->level,
 	       clause->heading, clause->text);
 }
 

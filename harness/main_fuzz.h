@@ -108,6 +108,9 @@ bool main_fuzz_dead(const struct verdict *verdict, struct model_finding *out);
 /* fuzz->made has shown this; `dead` = the server crashed or hung. 0; MAIN_USAGE. */
 int main_fuzz_found(struct main_fuzz *fuzz, const char *signature, bool dead);
 
+/* Has that been found, and seen again? */
+bool main_fuzz_is_kept(const struct main_fuzz *fuzz, const char *signature);
+
 /* Writes the JSON of all. 0; MAIN_USAGE. */
 int main_fuzz_report(const struct main_fuzz *fuzz, int status);
 

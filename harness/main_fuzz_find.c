@@ -11,6 +11,7 @@
 #include "minimize.h"
 
 #define MAIN_FUZZ_AGAIN_MS 10	/* for what need not come, where it is waited for every time */
+#define MAIN_FUZZ_LISTED 12	/* steps, on the console; a longer program is in its report only */
 #define MAIN_FUZZ_PLACE 80	/* bytes of where a server fell */
 
 /* A finding that is looked for, on fresh servers. */
@@ -36,13 +37,16 @@ bool main_fuzz_dead(const struct verdict *verdict, struct model_finding *out)
 	*out = (struct model_finding){ .code = "" };
 	for (uint32_t i = 0; i < count; i++) {
 		verdict_findings(verdict, i, out);
-		if (strncmp(out->code, "server.", 7) == 0)
+		if (verdict_ends(out->code))
 			return true;
 	}
 	return false;
 }
 
-/* Where it fell by its own words: a function, or a place in the source; "" if it says nothing. */
+/*
+ * Where it fell by its own words: a function, or a place in the source; "" if it says nothing. Of
+ * what is too long the end, as paths differ there.
+ */
 static void main_fuzz_place(const char *text, char *place, size_t size)
 {
 	static const struct {
@@ -51,13 +55,14 @@ static void main_fuzz_place(const char *text, char *place, size_t size)
 		const char *end;
 	} words[] = {
 		{ "SUMMARY: ", " in ", "\n" },
-		{ "panicked at ", "", ":\n" },
+		{ "panicked at ", "", "\n" },
 		{ "Assertion `", "", "'\n" },
 	};
 
 	*place = '\0';
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		const char *at = strstr(text, words[i].mark), *inner;
+		size_t length;
 
 		if (!at)
 			continue;
@@ -65,7 +70,14 @@ static void main_fuzz_place(const char *text, char *place, size_t size)
 		inner = strstr(at, words[i].before);
 		if (inner && inner < at + strcspn(at, "\n"))
 			at = inner + strlen(words[i].before);
-		snprintf(place, size, "%.*s", (int)strcspn(at, words[i].end), at);
+		length = strcspn(at, words[i].end);
+		while (length && at[length - 1] == ':')
+			length--;
+		if (length >= size) {
+			at += length - (size - 1);
+			length = size - 1;
+		}
+		snprintf(place, size, "%.*s", (int)length, at);
 		return;
 	}
 }
@@ -91,7 +103,12 @@ void main_fuzz_death(const struct verdict *verdict, const struct model_finding *
 		snprintf(name, size, "%s - %s", finding->code, place);
 }
 
-/* Does a verdict have what is looked for? Of a death the code has to be the same. */
+static bool main_fuzz_is_leak(const char *name)
+{
+	return strncmp(name, "server.leak-fds", 15) == 0;
+}
+
+/* Does a verdict have what is looked for? Of a death, or a leak, the code has to be the same. */
 static bool main_fuzz_matches(const struct main_fuzz_hunt *hunt, const struct verdict *verdict)
 {
 	uint32_t count = verdict_findings(verdict, UINT32_MAX, NULL);
@@ -108,10 +125,24 @@ static bool main_fuzz_matches(const struct main_fuzz_hunt *hunt, const struct ve
 	for (uint32_t i = 0; i < count; i++) {
 		verdict_findings(verdict, i, &finding);
 		verdict_signature(&finding, name, sizeof(name));
-		if (strcmp(name, hunt->wanted) == 0)
+		if (strcmp(name, hunt->wanted) == 0 ||
+		    (main_fuzz_is_leak(name) && main_fuzz_is_leak(hunt->wanted)))
 			return true;
 	}
 	return false;
+}
+
+/* The name of the leak that a verdict has. */
+static void main_fuzz_leak_name(const struct verdict *verdict, char *name, size_t size)
+{
+	uint32_t count = verdict_findings(verdict, UINT32_MAX, NULL);
+	struct model_finding finding = { .code = "" };
+
+	for (uint32_t i = 0; i < count; i++) {
+		verdict_findings(verdict, i, &finding);
+		if (main_fuzz_is_leak(finding.code))
+			verdict_signature(&finding, name, size);
+	}
 }
 
 /* One run; with `keep` its verdict stays, of those that show it the last, else any. */
@@ -175,10 +206,11 @@ static bool main_fuzz_kept(const struct main_fuzz *fuzz, const char *signature)
 	return access(path, F_OK) == 0;
 }
 
-/* Silence is a suspicion only, until it is shown with all the time that a reply may take. */
-static bool main_fuzz_silent(const char *name)
+/* What is a suspicion only, until it is shown with all the time that a server may take. */
+static bool main_fuzz_suspected(const char *name)
 {
-	return strncmp(name, "reply.missing", 13) == 0 || strncmp(name, "server.hang", 11) == 0;
+	return strncmp(name, "reply.missing", 13) == 0 || strncmp(name, "server.hang", 11) == 0 ||
+	       main_fuzz_is_leak(name);
 }
 
 /* fuzz->small becomes the program that shows it, as small as it gets in the time that there is. */
@@ -206,7 +238,7 @@ static void main_fuzz_shrink(struct main_fuzz_hunt *hunt)
 	/* Whatever ends it, the program is one that shows it. */
 	if (runs)
 		(void)minimize(fuzz->small, &options, &result);
-	else if (main_fuzz_silent(hunt->wanted))
+	else if (main_fuzz_suspected(hunt->wanted))
 		return;
 	for (uint32_t run = 0; run < MAIN_FUZZ_RUNS; run++)
 		hunt->shown += main_fuzz_try(hunt, fuzz->small, true) > 0;
@@ -218,6 +250,11 @@ static struct main_fuzz_find *main_fuzz_lookup(const struct main_fuzz *fuzz, con
 		if (fuzz->names[i].find && strcmp(fuzz->names[i].name, name) == 0)
 			return fuzz->names[i].find;
 	return NULL;
+}
+
+bool main_fuzz_is_kept(const struct main_fuzz *fuzz, const char *signature)
+{
+	return main_fuzz_lookup(fuzz, signature) != NULL;
 }
 
 /* How often it was looked for in vain. */
@@ -328,6 +365,10 @@ static int main_fuzz_keep(struct main_fuzz *fuzz, struct main_fuzz_find *find,
 	find->known = mkdir(path, 0777) && errno == EEXIST;
 	printf("%s  %s  (in %u of %d runs, %u steps)\n", find->known ? "known" : "new  ",
 	       find->signature, find->shown, MAIN_FUZZ_RUNS, find->steps);
+	if (!find->known && verdict) {
+		verdict_print(verdict, find->steps > MAIN_FUZZ_LISTED, stdout);
+		printf("kept in %s (corpus/README.md: how a program is read)\n\n", path);
+	}
 	fflush(stdout);
 	return find->known ? 0 : main_fuzz_write(fuzz, find, verdict);
 }
@@ -352,6 +393,8 @@ static int main_fuzz_enter(struct main_fuzz *fuzz, struct main_fuzz_hunt *hunt)
 	if (hunt->dead && hunt->shown && main_fuzz_dead(hunt->verdict, &finding))
 		main_fuzz_death(hunt->verdict, &finding, main_fuzz_last(fuzz->small), name,
 				sizeof(name));
+	else if (hunt->shown && main_fuzz_is_leak(name))
+		main_fuzz_leak_name(hunt->verdict, name, sizeof(name));
 	find = main_fuzz_lookup(fuzz, name);
 	if (!find) {
 		find = fuzz->nfinds < MAIN_FUZZ_FINDS ? calloc(1, sizeof(*find)) : NULL;
@@ -393,7 +436,7 @@ int main_fuzz_found(struct main_fuzz *fuzz, const char *signature, bool dead)
 		return 0;
 	hunt.server.options.short_ms = MAIN_FUZZ_AGAIN_MS;
 	main_fuzz_shrink(&hunt);
-	if (!hunt.shown && main_fuzz_silent(signature))
+	if (!hunt.shown && main_fuzz_suspected(signature))
 		error = main_fuzz_alias(fuzz, signature, NULL);
 	else
 		error = main_fuzz_enter(fuzz, &hunt);

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "main_fuzz.h"
+#include "main_leak.h"
 
 #define MAIN_FUZZ_LATE_MS 2	/* for what comes though nothing has to */
 #define MAIN_FUZZ_LATE 8	/* every so many programs */
 #define MAIN_FUZZ_END_MS 50	/* for a server that is about to end */
+#define MAIN_FUZZ_CLOSE_MS 20	/* for a server to close what a client leaves behind */
 #define MAIN_FUZZ_PATIENCE_MS 40	/* for a reply, until the program is run again */
 
 static int main_fuzz_execs(struct main_fuzz *fuzz)
@@ -168,6 +170,28 @@ static int main_fuzz_bury(struct main_fuzz *fuzz, const struct exec *exec, int64
 	return error;
 }
 
+/*
+ * Nobody is connected. More descriptors than before are a suspicion, which is looked into; what is
+ * none is what the server has from now on. *doubt: it leaks. 0; MAIN_USAGE.
+ */
+static int main_fuzz_leaks(struct main_fuzz *fuzz, bool *doubt)
+{
+	int64_t count = main_leak_fds(&fuzz->watch, fuzz->made, MAIN_FUZZ_CLOSE_MS);
+	char name[MAIN_FUZZ_NAME];
+	struct model_finding finding;
+	uint32_t step;
+
+	if (!count)
+		return 0;
+	main_leak_finding(fuzz->made, "", &finding, &step);
+	verdict_signature(&finding, name, sizeof(name));
+	fuzz->watch.fds = count;
+	if (main_fuzz_found(fuzz, name, false))
+		return MAIN_USAGE;
+	*doubt = main_fuzz_is_kept(fuzz, name);
+	return 0;
+}
+
 int main_fuzz_run(struct main_fuzz *fuzz)
 {
 	struct program *program = fuzz->made;
@@ -188,6 +212,8 @@ int main_fuzz_run(struct main_fuzz *fuzz)
 	if (!main_fuzz_fit_for_more(fuzz, exec, result))
 		return main_fuzz_bury(fuzz, exec, result);
 	error = main_fuzz_judge(fuzz, exec, &doubt);
+	if (!error && !doubt)
+		error = main_fuzz_leaks(fuzz, &doubt);
 	if (doubt && fuzz->server.argv) {
 		fuzz->restarts++;
 		main_fuzz_down(fuzz);

@@ -10,6 +10,7 @@
 
 #include "buf.h"
 #include "main.h"
+#include "main_leak.h"
 #include "main_watch.h"
 
 #define MAIN_LONG_MS 5000
@@ -208,7 +209,10 @@ int main_server_begin(const struct main_server *server, struct main_watch *watch
 	*watch = (struct main_watch){ .started = server->argv };
 	if (server->argv) {
 		error = main_place(watch);
-		return error ? error : main_launch(watch, server->argv);
+		if (!error)
+			error = main_launch(watch, server->argv);
+		watch->fds = error ? error : main_leak_count(watch);
+		return error;
 	}
 	snprintf(watch->socket, sizeof(watch->socket), "%s", server->socket);
 	return target_attach(server->socket, &watch->target);
@@ -296,6 +300,30 @@ static const char *main_lacks(struct main_server *server, const struct program *
 	return NULL;
 }
 
+struct main_again {
+	const struct main_server *server;
+	struct main_watch watch;	/* a copy: what comes of it is not judged */
+	const struct program *program;
+};
+
+static bool main_server_again(void *arg)
+{
+	struct main_again *again = arg;
+
+	return !again->server->interrupted &&
+	       main_exec(again->server, &again->watch, again->program, NULL) >= 0;
+}
+
+/* Behind a run: whether the server, if it is ours and lives, has closed what it got. */
+static void main_server_leaks(const struct main_server *server, const struct main_watch *watch,
+			      const struct program *program, struct verdict *verdict)
+{
+	struct main_again again = { server, *watch, program };
+
+	if (server->argv && !server->once && !watch->hung)
+		main_leak_look(watch, program, main_server_again, &again, verdict);
+}
+
 int main_server_run(struct main_server *server, const struct program *program,
 		    struct verdict *verdict)
 {
@@ -315,6 +343,8 @@ int main_server_run(struct main_server *server, const struct program *program,
 		result = main_broken(verdict, "the server is not there", error);
 	} else {
 		findings = main_exec(server, &watch, program, verdict);
+		if (findings >= 0)
+			main_server_leaks(server, &watch, program, verdict);
 		if (main_watch_end(&watch, verdict, server->options.short_ms))
 			result = MAIN_DEAD;
 		else if (findings < 0)

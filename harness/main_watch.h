@@ -14,6 +14,7 @@ struct main_watch {
 	bool started;		/* by us: it is stopped at the end */
 	bool hung;		/* it has left something unanswered */
 	uint32_t step;		/* at which that was, or it left */
+	int64_t fds;		/* open when nobody was connected; negative if that is unknown */
 	char directory[PATH_MAX / 4];
 	char socket[PATH_MAX / 2];
 	char log[PATH_MAX / 2];

@@ -15,6 +15,7 @@
 
 #include "model_rule.h"
 #include "program.h"
+#include "text.h"
 
 #define MODEL_ROOM 8		/* commands that the queue begins with */
 
@@ -443,7 +444,7 @@ bool model_expect(const struct model *model, struct model_expect *out)
 		if (!model_is_silent(last))
 			return true;
 	}
-	if (out->silence && !out->closed)
+	if (out->silence && model->phase != MODEL_LOST)
 		out->ok = out->error = false;
 	return true;
 }
@@ -458,14 +459,23 @@ static size_t model_append(char *text, size_t size, size_t at, const char *more)
 	return length < 0 ? at : at + (size_t)length;
 }
 
+const char *model_errno_text(uint32_t number, char buffer[MODEL_ERRNO])
+{
+	const char *name = text_errno(number);
+
+	snprintf(buffer, MODEL_ERRNO, "%u", number);
+	return name ? name : buffer;
+}
+
 void model_expect_text(const struct model_expect *expect, char *text, size_t size)
 {
 	char error[80] = "error";
 	size_t at = 5;
 
 	for (uint32_t i = 0; i < expect->nerrnos && at < sizeof(error); i++) {
-		int length = snprintf(error + at, sizeof(error) - at, "%s%u", i ? "|" : " ",
-				      expect->errnos[i]);
+		char name[MODEL_ERRNO];
+		int length = snprintf(error + at, sizeof(error) - at, "%s%s", i ? "|" : " ",
+				      model_errno_text(expect->errnos[i], name));
 
 		at += length < 0 ? 0 : (size_t)length;
 	}

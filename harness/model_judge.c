@@ -327,17 +327,29 @@ static bool model_exhausted(const struct model_asked *asked, uint32_t number)
 static void model_judge_error(struct model *model, const struct model_asked *asked,
 			      const struct model_expect *expect, uint32_t number)
 {
-	char allowed[80];
+	struct model_broken broken = { NULL, expect->requirement };
+	char allowed[80], name[MODEL_ERRNO];
 
-	model_expect_text(expect, allowed, sizeof(allowed));
 	if (!expect->error && !model_exhausted(asked, number))
-		model_found(model, &asked->header,
-			    (struct model_broken){ "reply.unexpected-error", expect->requirement },
-			    "allowed: %s (%s); came: error %u", allowed, expect->why, number);
+		broken.code = "reply.unexpected-error";
 	else if (expect->error && !model_errno_allowed(expect, number))
-		model_found(model, &asked->header,
-			    (struct model_broken){ "reply.errno", expect->requirement },
-			    "allowed: %s (%s); came: error %u", allowed, expect->why, number);
+		broken.code = "reply.errno";
+	if (!broken.code)
+		return;
+	model_expect_text(expect, allowed, sizeof(allowed));
+	model_found(model, &asked->header, broken, "allowed: %s (%s); came: error %s", allowed,
+		    expect->why, model_errno_text(number, name));
+}
+
+/* Which rule a success of the wrong size breaks. */
+static const char *model_size_rule(const struct model_asked *asked,
+				   const struct model_expect *expect, bool small)
+{
+	const struct schema_command *row = schema_command(asked->header.command);
+
+	if (small)
+		return "HDR-SIZE-001";
+	return row && expect->max_size < row->reply_size ? "ARGSZ-GEN-005" : "ARGSZ-GEN-004";
 }
 
 /* True when a success of that size may be looked into. */
@@ -360,7 +372,7 @@ static bool model_judge_success(struct model *model, const struct model_asked *a
 			    "allowed: %u descriptors; came: %zu", expect->max_fds, reply->nfds);
 	if (!small && reply->size <= expect->max_size)
 		return true;
-	model_blame(model, &asked->header, small ? "HDR-SIZE-001" : "ARGSZ-GEN-004",
+	model_blame(model, &asked->header, model_size_rule(asked, expect, small),
 		    "allowed: a payload of %u to %u bytes; came: %zu", expect->min_size,
 		    expect->max_size, reply->size);
 	return false;

@@ -74,7 +74,8 @@ static void model_logging_check_start(struct model *model, const struct model_as
 		return;
 	}
 	if (!model_logging_is_power(came.page_size))
-		model_blame(model, &asked->header, "LOG-START-003",
+		model_blame(model, &asked->header, model_logging_is_power(wanted.page_size) ?
+			    "LOG-START-003" : "LOG-START-004",
 			    "allowed: a page size that is a power of two; came: 0x%" PRIx64,
 			    came.page_size);
 }

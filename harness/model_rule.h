@@ -22,6 +22,7 @@
 #include "model_region.h"
 
 #define MODEL_ASKED (1u << 18)		/* commands that wait for their outcome */
+#define MODEL_ERRNO 12			/* bytes that the text of any errno takes */
 #define MODEL_LARGE 0x7fffffffu	/* a larger argsz may be too much (ARGSZ-GEN-006) */
 #define MODEL_INLINE 48			/* bytes of a body that need no memory of their own */
 #define MODEL_SPARE 512u		/* most bodies that do need it take that much */
@@ -251,6 +252,9 @@ struct model_broken {
 void model_found(struct model *model, const struct wire_header *header,
 		 struct model_broken broken, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* The name of an errno, or the number, which is put into `buffer`. */
+const char *model_errno_text(uint32_t number, char buffer[MODEL_ERRNO]);
 
 /* The usual one, "reply.field": the payload of a reply is not what it should be. */
 void model_blame(struct model *model, const struct wire_header *header, const char *requirement,

@@ -93,6 +93,14 @@ static int64_t proc_count_entries(const char *directory, const char *name)
 	return entries;
 }
 
+int64_t proc_fds(pid_t pid)
+{
+	char directory[32];
+
+	snprintf(directory, sizeof(directory), "/proc/%d", pid);
+	return proc_count_entries(directory, "fd");
+}
+
 int proc_stat(pid_t pid, struct proc_stat *out)
 {
 	enum { STATE = 3, SESSION = 6, USER_TIME = 14, SYSTEM_TIME = 15 };
@@ -148,7 +156,7 @@ int proc_resources(pid_t pid, struct proc_resources *out)
 	int ret;
 
 	snprintf(directory, sizeof(directory), "/proc/%d", pid);
-	out->fds = proc_count_entries(directory, "fd");
+	out->fds = proc_fds(pid);
 	if (out->fds < 0)
 		return (int)out->fds;
 	out->vmas = proc_count_lines(directory, "maps");

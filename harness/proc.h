@@ -39,6 +39,9 @@ int proc_stat(pid_t pid, struct proc_stat *out);
 /* 0; -ESRCH when there is no such process or it is a zombie; -EACCES. */
 int proc_resources(pid_t pid, struct proc_resources *out);
 
+/* How many descriptors it has open; -ESRCH; -EACCES. */
+int64_t proc_fds(pid_t pid);
+
 /*
  * Call `visit` for each process of `session`, of all sessions if it is 0, in ascending order of
  * pid and without the dead ones, until it returns something else than 0. Returns that, or 0; -errno

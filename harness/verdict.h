@@ -49,6 +49,9 @@ enum verdict_word {
 
 const char *verdict_word_name(enum verdict_word word);
 
+/* Does a finding with that code say that the server is no more, or of no use? */
+bool verdict_ends(const char *code);
+
 /* Which findings fail a run: those about the levels up to the gate, and some at every level. */
 enum verdict_gate {
 	VERDICT_MUST = 0,

@@ -80,10 +80,13 @@ static void verdict_row(const char *name, const char *words, FILE *out)
 
 static void verdict_clause_rows(const struct verdict_clause *clause, FILE *out)
 {
+	bool silent = strcmp(clause->level, "UNSPECIFIED") == 0;
 	char head[240];
 
-	snprintf(head, sizeof(head), "%s, a %s of the specification, under \"%s\":", clause->id,
-		 clause->level, clause->heading);
+	snprintf(head, sizeof(head), "%s, %s%s %s, under \"%s\":", clause->id,
+		 silent ? "" : "a ", silent ? "level UNSPECIFIED:" : clause->level,
+		 silent ? "left open by the specification" : "of the specification",
+		 clause->heading);
 	verdict_row("clause", head, out);
 	verdict_row("", clause->text, out);
 }
@@ -101,7 +104,7 @@ static void verdict_entry_print(const struct verdict *verdict, uint32_t index, u
 	fprintf(out, "%u. %s: %s%s\n", number, entry->what.code, meaning ? meaning : "",
 		verdict_fails(&entry->what, verdict->gate) ? "" : " (below the gate)");
 	verdict_step_text(verdict, entry->step, text, sizeof(text));
-	verdict_row(strncmp(entry->what.code, "server.", 7) == 0 ? "last step" : "sent", text, out);
+	verdict_row(verdict_ends(entry->what.code) ? "last step" : "sent", text, out);
 	verdict_row("seen", entry->what.text, out);
 	if (clause)
 		verdict_clause_rows(clause, out);

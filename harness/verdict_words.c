@@ -16,6 +16,7 @@ static const struct {
 	{ "server.exit", "the server ended by itself, or did not come up" },
 	{ "server.hang", "the server lives and does not answer, or does not end when it has to" },
 	{ "server.sanitizer", "a sanitizer of the server's build reported something" },
+	{ "server.leak-fds", "the server keeps descriptors when all connections are closed" },
 	{ "channel.framing", "what came is no message: the stream is out of step" },
 	{ "channel.not-closed", "the connection stays open where it has to be closed" },
 	{ "reply.missing", "no reply came" },
@@ -28,6 +29,11 @@ static const struct {
 	{ "request.range", "a command of the server reaches outside of what it may use" },
 	{ "request.field", "a field of a command of the server, or its size, is wrong" },
 	{ "effect", "what the command had to do was not done, or something else was" },
+	{ "envelope.unexpected-reply", "a reply came that no command waits for" },
+	{ "envelope.wrong-command", "a reply has another command than the one with its id" },
+	{ "envelope.reply-to-no-reply", "a reply came to a command that is not to be answered" },
+	{ "envelope.error-with-payload", "an error reply is more than its header" },
+	{ "envelope.payload-size", "a success reply is shorter than its structure" },
 	{ "envelope.", "a message is wrong in itself: header, size, or descriptors" },
 };
 
@@ -72,6 +78,11 @@ const char *verdict_word_name(enum verdict_word word)
 	return names[word];
 }
 
+bool verdict_ends(const char *code)
+{
+	return strncmp(code, "server.", 7) == 0 && strcmp(code, "server.leak-fds") != 0;
+}
+
 bool verdict_fails(const struct model_finding *finding, enum verdict_gate gate)
 {
 	const struct verdict_clause *clause = verdict_clause(finding->requirement);
@@ -88,12 +99,8 @@ static void verdict_command(uint16_t number, struct buf_writer *text)
 {
 	const struct schema_command *row = schema_command(number);
 
-	if (!number)
-		buf_text(text, " -");
-	else if (!row)
-		buf_text(text, " %u", number);
-	else
-		buf_text(text, " ");
+	/* A number that is no command may be any: it does not tell findings apart. */
+	buf_text(text, row ? " " : " -");
 	for (const char *at = row ? row->name : ""; *at; at++)
 		buf_text(text, "%c", tolower((unsigned char)*at));
 }

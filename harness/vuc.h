@@ -208,7 +208,7 @@ VUC_EXPORT void vuc_message_free(struct vuc_message *message);
 struct vuc_violation {
 	char code[48];		/* "envelope.error-with-payload" */
 	char requirement[24];	/* "HDR-ERR-005" */
-	char text[160];		/* what came and what was allowed */
+	char text[200];		/* what came and what was allowed */
 };
 
 /* Number of violations so far; fills *out with number `index` if it is one of the first 64. */

@@ -46,6 +46,7 @@ struct fake {
 	struct fake_send send[FAKE_SENDS];	/* the last ones are overwritten */
 	uint64_t ticks;
 	int twin;			/* that was adopted, or -1 */
+	bool twin_is_full;		/* nobody reads what goes out by it */
 	uint32_t connects;
 };
 
@@ -157,7 +158,7 @@ static inline int fake_sendmsg(void *link, uint32_t connection, const struct cli
 			fake_usual(fake, connection, &header, bytes + sizeof(header));
 		at += header.msg_size;
 	}
-	return 0;
+	return fake->twin_is_full && what->channel == CLIENT_TWIN ? -ETIMEDOUT : 0;
 }
 
 static inline int fake_recv(void *link, uint32_t connection, uint32_t channel, int timeout_ms,

@@ -4,11 +4,11 @@
     fake_server.py SOCKET [DEFECT [COMMAND]]
 
 Serves any number of connections at a time. The defect shows when a command with that number comes:
-crash, exit, hang, leak (a descriptor each time), leak-once, print (a sanitizer report), silent,
-refuse (error instead of success), accept (success instead of an error), id (a wrong id in the
-reply). Without a number: exit-at-once, deaf (listens and never accepts), closes (every connection),
-mute (never answers). No defects but ways of life: many, sequential, one (ends with its first
-connection), announce (prints a line when it listens).
+crash, exit, hang, leak (a descriptor each time), leak-once, leak-late (for a while), print (a
+sanitizer report), silent, refuse (error instead of success), accept (success instead of an error),
+id (a wrong id in the reply). Without a number: exit-at-once, deaf (listens and never accepts),
+closes (every connection), mute (never answers). No defects but ways of life: many, sequential, one
+(ends with its first connection), announce (prints a line when it listens).
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ import signal
 import socket
 import struct
 import sys
+import threading
 from errno import EINVAL
 
 HEADER = struct.Struct("=HHIII")
 VERSION, GET_INFO, GET_REGION_INFO, GET_IRQ_INFO, RESET = 1, 4, 5, 7, 13
 REPLY, ERROR = 1, 1 << 5
 REGIONS, IRQS = 9, 5
+LATE = 0.4  # seconds
 CAPABILITIES = b'{"capabilities":{"max_msg_fds":8}}\0'
 
 
@@ -61,6 +63,8 @@ class Server:
                 signal.pause()
         elif self.defect == "leak" or (self.defect == "leak-once" and not self.leaked):
             self.leaked.append(os.dup(1))
+        elif self.defect == "leak-late":
+            threading.Timer(LATE, os.close, [os.dup(1)]).start()
         elif self.defect == "print":
             print("==1==ERROR: AddressSanitizer: heap-use-after-free on address 0x1", flush=True)
 

@@ -146,6 +146,18 @@ static void a_command_with_no_reply_is_not_answered(void **state)
 	assert_blamed(e, info_reply(1), "envelope.reply-to-no-reply", "HDR-REPLY-002");
 }
 
+static void a_negotiation_with_no_reply_is_answered_or_not(void **state)
+{
+	struct envelope *e = *state;
+
+	enter(e, (struct wire_header){ .id = 1, .command = WIRE_VERSION, .flags = WIRE_NO_REPLY },
+	      sizeof(struct wire_version), sizeof(struct wire_version));
+	assert_int_equal(envelope_outstanding(e), 0);
+	assert_clean(e, (struct message){ .id = 1, .command = WIRE_VERSION, .msg_size = 16,
+					  .flags = WIRE_TYPE_REPLY | WIRE_ERROR,
+					  .error = EINVAL });
+}
+
 static void a_maybe_is_answered_or_not(void **state)
 {
 	struct envelope *e = *state;
@@ -364,6 +376,7 @@ int main(void)
 		TEST(replies_that_match_nothing_are_blamed_by_what_is_nearest),
 		TEST(a_second_reply_does_not_pass_for_another_one),
 		TEST(a_command_with_no_reply_is_not_answered),
+		TEST(a_negotiation_with_no_reply_is_answered_or_not),
 		TEST(a_maybe_is_answered_or_not),
 		TEST(all_messages_of_one_send_are_entered),
 		TEST(header_of_a_reply_is_judged),

@@ -118,6 +118,29 @@ static bool refuse(struct fake *fake, uint32_t connection, const struct wire_hea
 	return true;
 }
 
+static bool lose_pieces(struct fake *fake, uint32_t connection, const struct wire_header *header,
+			const uint8_t *body)
+{
+	(void)connection;
+	(void)header;
+	(void)body;
+	return fake->send[fake->sends - 1].nparts;
+}
+
+static void pieces_that_are_not_put_together_are_one_defect(void **state)
+{
+	struct fixture *f = *state;
+	struct exec_finding finding = { .what.code = "" };
+
+	f->fake.odd = lose_pieces;
+	assert_int_equal(run(f, "version()\n"
+				"device_get_info() (pieces: 20)\n"), 1);
+	assert_found(f, 0, "reply.missing", 1);
+	exec_findings(f->exec, 0, &finding);
+	assert_string_equal(finding.what.requirement, "CONN-SOCK-002");
+	assert_int_equal(finding.what.command, 0);
+}
+
 static void programs_may_expect_more_than_models(void **state)
 {
 	struct fixture *f = *state;
@@ -381,6 +404,18 @@ static void a_twin_socket_is_used_where_it_is_asked_for(void **state)
 	assert_int_equal(f->fake.send[1].channel, CLIENT_TWIN);
 }
 
+static void a_twin_socket_need_not_be_read_for_commands(void **state)
+{
+	struct fixture *f = *state;
+
+	f->fake.odd = twins;
+	f->fake.twin_is_full = true;
+	assert_int_equal(run(f, "version(caps={\"capabilities\":{\"twin_socket\":"
+				"{\"supported\":true}}})\n"
+				"device_reset() (twin, pieces: 8)\n"), 0);
+	assert_false(exec_hung(f->exec));
+}
+
 static void connections_come_and_go(void **state)
 {
 	struct fixture *f = *state;
@@ -514,6 +549,7 @@ int main(void)
 		TEST(a_good_server_has_no_findings),
 		TEST(what_the_model_finds_has_its_step),
 		TEST(a_run_can_stop_at_the_first_finding),
+		TEST(pieces_that_are_not_put_together_are_one_defect),
 		TEST(programs_may_expect_more_than_models),
 		TEST(a_reply_that_does_not_come_is_missed),
 		TEST(a_server_that_leaves_is_blamed_unless_it_has_to),
@@ -527,6 +563,7 @@ int main(void)
 		TEST(silence_can_be_expected),
 		TEST(canaries_are_checked),
 		TEST(a_twin_socket_is_used_where_it_is_asked_for),
+		TEST(a_twin_socket_need_not_be_read_for_commands),
 		TEST(connections_come_and_go),
 		TEST(a_second_connection_need_not_be_served),
 		TEST(a_device_is_new_to_the_first_connection),

@@ -84,6 +84,18 @@ def test_broken_rule_is_found_made_small_and_kept_once(tmp_path):
     assert (folder / "program.prog").read_bytes() == before
 
 
+def test_descriptors_that_are_kept_are_found_in_one_program(tmp_path):
+    words = ("--programs=60", "--minimize=5", *SEEDS, *faulty("map_fd_is_never_closed"))
+    campaign = Campaign(tmp_path, *words)
+    assert campaign.exit == 1, campaign.output
+    (finding,) = [one for one in campaign.report["findings"]
+                  if one["signature"] == "server.leak-fds DISC-CLI-008 dma_map"]  # fmt: skip
+    assert finding["shown"] == 3
+    program = campaign.folder(finding) / "program.prog"
+    assert run_again(program, faulty("map_fd_is_never_closed")).returncode == 1
+    assert run_again(program, reference()).returncode == 0
+
+
 def test_server_that_crashes_is_started_again(tmp_path):
     campaign = Campaign(tmp_path, "--programs=200", "--minimize=2", *SEEDS,
                         *faulty("end_inside_a_message_crashes"))  # fmt: skip

@@ -186,6 +186,16 @@ static void server_out_of_descriptors_may_refuse_one(void **state)
 	must_work(j, WIRE_DMA_MAP, PART(map_of_a_page), "DMA-MAP-001");
 }
 
+static void what_has_no_reply_is_expected_to_be_silent_before_the_negotiation_too(void **state)
+{
+	struct judged *j = *state;
+
+	j->model->phase = MODEL_GREETING;
+	ask_flagged(j, WIRE_DMA_MAP, PART(map_of_a_page), WIRE_NO_REPLY);
+	assert_true(allowed(j).silence && allowed(j).closed);
+	assert_false(allowed(j).ok || allowed(j).error);
+}
+
 static void size_of_a_payload_is_judged(void **state)
 {
 	struct wire_device_info small = { .argsz = 8 };
@@ -193,7 +203,7 @@ static void size_of_a_payload_is_judged(void **state)
 	tell(*state, WIRE_DEVICE_GET_INFO, PART(info), ZEROS(15), "HDR-SIZE-001");
 	tell(*state, WIRE_DEVICE_GET_INFO, PART(info), ZEROS(17), "ARGSZ-GEN-004");
 	tell(*state, WIRE_DEVICE_GET_INFO, PART(small), ZEROS(8), "");
-	tell(*state, WIRE_DEVICE_GET_INFO, PART(small), ZEROS(9), "ARGSZ-GEN-004");
+	tell(*state, WIRE_DEVICE_GET_INFO, PART(small), ZEROS(9), "ARGSZ-GEN-005");
 	tell(*state, WIRE_DMA_MAP, PART(map_of_a_page), ZEROS(1), "ARGSZ-GEN-004");
 }
 
@@ -421,7 +431,7 @@ static void what_is_allowed_is_said_in_words(void **state)
 
 	(void)state;
 	model_expect_text(&expect, text, sizeof(text));
-	assert_string_equal(text, "success, or error 2|22");
+	assert_string_equal(text, "success, or error ENOENT|EINVAL");
 	expect = (struct model_expect){ .closed = true, .silence = true };
 	model_expect_text(&expect, text, sizeof(text));
 	assert_string_equal(text, "the end of the connection, or silence");
@@ -454,6 +464,7 @@ int main(void)
 		JUDGED(flags_without_meaning_may_be_refused_or_ignored),
 		JUDGED(excess_may_be_refused),
 		JUDGED(server_out_of_descriptors_may_refuse_one),
+		JUDGED(what_has_no_reply_is_expected_to_be_silent_before_the_negotiation_too),
 		JUDGED(size_of_a_payload_is_judged),
 		JUDGED(replies_out_of_order_are_judged_in_the_order_of_the_commands),
 		JUDGED(repeated_ids_are_answered_in_order),

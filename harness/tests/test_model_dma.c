@@ -263,7 +263,7 @@ static void doubtful_unmap_does_what_its_reply_says(void **state)
 	is_mapped(*state, BASE, SIZE);
 	unmap.argsz = 23;
 	may_fail(*state, WIRE_DMA_UNMAP, PART(unmap));
-	tell(*state, WIRE_DMA_UNMAP, PART(unmap), ZEROS(24), "ARGSZ-GEN-004");
+	tell(*state, WIRE_DMA_UNMAP, PART(unmap), ZEROS(24), "ARGSZ-GEN-005");
 	can_not_unmap(*state, BASE, SIZE);
 	is_mapped(*state, BASE, SIZE);
 	unmap = unmap_of(BASE, SIZE);

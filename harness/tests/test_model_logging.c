@@ -73,6 +73,8 @@ static void reply_to_a_start_repeats_it(void **state)
 	data.page_size = 3000;
 	memcpy(came, feature(SET | START, 24, &data, sizeof(data)).body, sizeof(came));
 	tell(j, WIRE_DEVICE_FEATURE, PART(asked), PART(came), "LOG-START-003");
+	memcpy(asked, start(3000, 0, 0).body, sizeof(asked));
+	tell(j, WIRE_DEVICE_FEATURE, PART(asked), PART(came), "LOG-START-004");
 	data = (struct wire_logging_control){ 4096, 1, 0 };
 	memcpy(came, feature(SET | START, 24, &data, sizeof(data)).body, sizeof(came));
 	tell(j, WIRE_DEVICE_FEATURE, PART(asked), PART(came), "LOG-START-001");

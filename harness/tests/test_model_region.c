@@ -55,7 +55,7 @@ static void region_below_the_last_is_described(void **state)
 	may_fail(*state, WIRE_DEVICE_GET_REGION_INFO, PART(asked));
 	tell(*state, WIRE_DEVICE_GET_REGION_INFO, PART(asked), NOTHING, "");
 	tell(*state, WIRE_DEVICE_GET_REGION_INFO, PART(asked),
-	     ZEROS(32), "ARGSZ-GEN-004");
+	     ZEROS(32), "ARGSZ-GEN-005");
 	describe(*state, description(BAR, BOTH, SIZE), "");
 	describe(*state, description(BAR, BOTH, SIZE), "");
 }

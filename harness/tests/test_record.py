@@ -124,6 +124,11 @@ def test_the_programs_run_without_a_finding(recorded):
     assert "5 passed" in done.stdout
 
 
+def test_what_has_no_step_is_no_program(tmp_path):
+    record.write(tmp_path, "a/b", ["HDR-FMT-001"], ["# left out\n", "", "device_reset()\n"])
+    assert [path.name for path in tmp_path.iterdir()] == ["a-b.prog"]
+
+
 def test_names_are_harmless_and_differ():
     ids = ["a/b[c]", "a/b[c:d]", "a/b[c*d]", "x/y" * 100, "x/y" * 101]
     names = [record.stem(case) for case in ids]

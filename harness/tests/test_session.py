@@ -467,7 +467,7 @@ def test_model_judges_what_the_case_does_not_look_at(judged):
     judged.outcome("DMA_MAP", flags="READ", address=0x1000, size=0x1000)
     assert found(judged) == [("model.reply.unexpected-success", "DMA-MAP-005")]
     judged.close()
-    assert judged.violations()[0].text.startswith("dma_map id=3: allowed: error 17 ([0x1000, ")
+    assert judged.violations()[0].text.startswith("dma_map id=3: allowed: error EEXIST ([0x1000, ")
 
 
 def test_model_knows_a_message_that_goes_out_in_pieces(judged):

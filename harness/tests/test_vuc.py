@@ -129,6 +129,19 @@ def test_defects_are_found(defect, exit_code, code, ends, tmp_path):
     assert f"{code}: " in done.stdout
 
 
+def test_descriptors_that_stay_open_are_found(ends):
+    done = vuc("run", ends, *fake("leak", RESET))
+    assert done.returncode == 1, done.stdout
+    assert "server.leak-fds: the server keeps descriptors" in done.stdout
+    assert "sent      device_get_info()" in done.stdout
+    assert "clause    DISC-CLI-008, level UNSPECIFIED" in done.stdout
+
+
+@pytest.mark.parametrize("defect", ["leak-once", "leak-late"])
+def test_what_is_opened_once_or_closed_late_is_no_leak(defect, ends):
+    assert vuc("run", ends, *fake(defect, RESET)).returncode == 0
+
+
 def test_a_finding_names_the_clause(ends):
     done = vuc("run", ends, *fake("refuse", RESET))
     assert "What the server did wrong:" in done.stdout

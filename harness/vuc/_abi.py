@@ -94,7 +94,7 @@ STRUCTS: dict[str, list[tuple[str, Any]]] = {
         ("flags", c_uint32),
         ("timeout_ms", c_int32),
     ],
-    "vuc_violation": [("code", c_char * 48), ("requirement", c_char * 24), ("text", c_char * 160)],
+    "vuc_violation": [("code", c_char * 48), ("requirement", c_char * 24), ("text", c_char * 200)],
     "vuc_finding": [
         ("code", c_char * 48),
         ("requirement", c_char * 24),

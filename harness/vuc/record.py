@@ -20,6 +20,11 @@ HASHED = 8
 MOST = 16  # programs of a case
 
 
+def _only_steps(text: str) -> str:
+    """A program without its comments."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+
+
 def stem(case: str) -> str:
     """A file name for the id of a case, another one for each id."""
     name = re.sub(r"[/\[]", "-", case.replace("]", ""))
@@ -28,25 +33,20 @@ def stem(case: str) -> str:
 
 
 def write(folder: Path, case: str, requirements: Iterable[str], programs: Sequence[str]) -> None:
-    """Writes the programs of a case that are not empty and differ. The folder is made."""
+    """Writes the programs of a case that have a step and differ. The folder is made."""
     folder.mkdir(parents=True, exist_ok=True)
     head = f"# {case}\n# {' '.join(requirements)}\n"
-    texts = list(dict.fromkeys(filter(None, programs)))
+    texts = list(dict.fromkeys(filter(_only_steps, programs)))
     for number, text in enumerate(texts[:MOST], start=1):
         name = stem(case) + (f".{number}" if number > 1 else "")
         (folder / f"{name}{SUFFIX}").write_text(head + text, encoding="utf-8")
-
-
-def _steps(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.startswith("#"))
 
 
 def keep_once(folder: Path) -> int:
     """Removes the programs that another one equals; how many are left."""
     seen: set[str] = set()
     for path in sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stem):
-        steps = _steps(path)
+        steps = _only_steps(path.read_text(encoding="utf-8"))
         if steps in seen:
             path.unlink()
         seen.add(steps)

@@ -331,7 +331,9 @@ void vdma_step(void)
 		port.attached = vfu_attach_ctx(port.ctx) == 0;
 	else if (vfu_run_ctx(port.ctx) < 0 && errno != EBUSY && errno != ENOTCONN) {
 		log_debug("vfu_run_ctx: %s", strerror(errno));
-		shutdown(vfu_get_poll_fd(port.ctx), SHUT_RDWR);
+		/* Without a client that is the listening socket. */
+		if (port.attached)
+			shutdown(vfu_get_poll_fd(port.ctx), SHUT_RDWR);
 	}
 }
 
