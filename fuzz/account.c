@@ -84,7 +84,7 @@ void account_add(const struct server_instance *instance, struct account *out)
 
 	value[ACCOUNT_CLIENTS] += instance->phase != SERVER_FREE;
 	value[ACCOUNT_REQUESTS] += account_requests(&instance->session);
-	value[ACCOUNT_MAPPINGS] += dma->count;
+	value[ACCOUNT_MAPPINGS] += dma->count + space_count(&dma->backing);
 	value[ACCOUNT_SPACES] += dma->pasids.count;
 	value[ACCOUNT_TABLE_BYTES] += space_bytes(&dma->space);
 	value[ACCOUNT_RETIRED] += dma->space.retired_count;
@@ -93,7 +93,7 @@ void account_add(const struct server_instance *instance, struct account *out)
 	value[ACCOUNT_HAZARDS] += account_hazards(&dma->hazards);
 	value[ACCOUNT_OPERATIONS] += account_operations(&instance->device.bar0.engine);
 	value[ACCOUNT_OPERATIONS] += (uint64_t)dma->quiescing + dma->going.on;
-	value[ACCOUNT_PAGES] += dma->pri.used;
+	value[ACCOUNT_PAGES] += dma->pri.used + (dma->pri.first != NULL);
 	value[ACCOUNT_MARKERS] += dma->pri.owed_count;
 	value[ACCOUNT_IRQ_FDS] += account_irq_fds(&instance->irq);
 	value[ACCOUNT_DOORBELL_FDS] += account_doorbells(&instance->device.doorbell);

@@ -19,7 +19,7 @@ enum account_item {
 	ACCOUNT_CLIENTS,	/* devices that are not free */
 	ACCOUNT_MESSAGE_FDS,	/* descriptors that messages own */
 	ACCOUNT_REQUESTS,	/* commands of the server without reply, commands that wait */
-	ACCOUNT_MAPPINGS,	/* of all spaces */
+	ACCOUNT_MAPPINGS,	/* of all spaces, and of backings */
 	ACCOUNT_SPACES,		/* of PASIDs */
 	ACCOUNT_TABLE_BYTES,
 	ACCOUNT_RETIRED,	/* nodes of the table that wait for readers */
@@ -27,7 +27,7 @@ enum account_item {
 	ACCOUNT_WINDOW_PAGES,
 	ACCOUNT_HAZARDS,	/* ranges that are in use */
 	ACCOUNT_OPERATIONS,	/* of DMA, that are under way */
-	ACCOUNT_PAGES,		/* that were requested, and no response has come */
+	ACCOUNT_PAGES,		/* that were requested, and whether more are to be */
 	ACCOUNT_MARKERS,	/* stop markers that are yet to be sent */
 	ACCOUNT_IRQ_FDS,
 	ACCOUNT_DOORBELL_FDS,

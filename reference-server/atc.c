@@ -16,31 +16,32 @@ static struct atc_line *atc_line(struct atc *atc, uint64_t key)
 	return &atc->line[key * UINT64_C(0x9e3779b97f4a7c15) >> 59 & (ATC_LINES - 1)];
 }
 
-uint64_t atc_find(struct atc *atc, const struct space *space, uint64_t page, uint64_t max_pages,
-		  uint64_t *run, bool *hit)
+struct atc_found atc_find(struct atc *atc, const struct space *space, uint64_t page,
+			  uint64_t max_pages)
 {
 	struct space_spot spot = { .child = 0 };
-	uint64_t key = atc_key(space->number, page), epoch, entry;
+	struct atc_found found = { .hit = false };
+	uint64_t key = atc_key(space->number, page), epoch;
 	struct atc_line *line;
 
-	*hit = false;
-	if (!atc)
-		return space_find(space, page, max_pages, run);
+	if (!atc) {
+		found.entry = space_find(space, page, max_pages, &found.run);
+		return found;
+	}
 	line = atc_line(atc, key);
 	epoch = hazard_epoch(space->hazards);
-	*hit = atomic_load_explicit(&line->key, memory_order_relaxed) == key &&
-	       line->epoch == epoch;
-	if (*hit)
+	if (atomic_load_explicit(&line->key, memory_order_relaxed) == key && line->epoch == epoch)
 		spot = line->spot;
-	entry = space_find_from(space, &spot, page, max_pages, run);
-	/* Where the node has nothing there, the whole table was asked. */
-	*hit = *hit && entry && spot.child == line->spot.child;
-	if (!entry)
-		return 0;
+	found.entry = space_find_from(space, &spot, page, max_pages, &found.run);
+	if (!found.entry)
+		return found;
+	/* Where the node had nothing there, the whole table was asked. */
+	found.hit = line->epoch == epoch && spot.child == line->spot.child &&
+		    atomic_load_explicit(&line->key, memory_order_relaxed) == key;
 	line->epoch = epoch;
 	line->spot = spot;
 	atomic_store_explicit(&line->key, key, memory_order_relaxed);
-	return entry;
+	return found;
 }
 
 /* Whether a line is over pages of that space. */

@@ -94,7 +94,11 @@ const struct dispatch_command commands_table[COMMANDS_COUNT] = {
 		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_MIGRATION,
 		.handler = migration_write,
 	},
-	/* The handler looks at its size: where it is unknown that does not matter. */
+	/* The handlers look at the size: where they are unknown that does not matter. */
+	[WIRE_POC_PAGE_REQUEST] = {
+		.name = "page completion", .max_size = COMMANDS_DATA,
+		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_PRI, .handler = pri_completion,
+	},
 	[WIRE_PAGE_RESPONSE] = {
 		.name = "PAGE_RESPONSE", .max_size = COMMANDS_DATA,
 		.phase = SESSION_NEGOTIATED, .owner = COMMANDS_PRI, .handler = pri_response,

@@ -13,6 +13,7 @@
 #define PRI_CONTROL (CONFIG_PRI + WIRE_PCI_PRI_CONTROL)
 #define PRI_STATUS (CONFIG_PRI + WIRE_PCI_PRI_STATUS)
 #define PRI_ALLOCATION (CONFIG_PRI + WIRE_PCI_PRI_ALLOCATION)
+#define PASID_CAPABILITY (CONFIG_PASID + WIRE_PCI_PASID_CAPABILITY)
 #define PASID_CONTROL (CONFIG_PASID + WIRE_PCI_PASID_CONTROL)
 
 #define PRI_CLEARED (WIRE_PCI_PRI_RF | WIRE_PCI_PRI_UPRGI)
@@ -66,8 +67,8 @@ void config_add_viommu(struct config *config, uint32_t pasid_bits)
 	if (!pasid_bits)
 		return;
 	config_set(config, CONFIG_PASID, 4, config_header(WIRE_PCI_PASID_ID, behind), 0);
-	config_set(config, CONFIG_PASID + WIRE_PCI_PASID_CAPABILITY, 2,
-		   pasid_bits << WIRE_PCI_PASID_WIDTH_SHIFT, 0);
+	config_set(config, PASID_CAPABILITY, 2, pasid_bits << WIRE_PCI_PASID_WIDTH_SHIFT,
+		   WIRE_PCI_PASID_WIDTH_MASK);
 	config_set(config, PASID_CONTROL, 2, 0, WIRE_PCI_PASID_ENABLE);
 }
 
@@ -94,6 +95,13 @@ void config_set_status(struct config *config, uint16_t status)
 
 	if (config->viommu)
 		config_put(bytes, 2, (config_get(bytes, 2) & ~bits) | (status & bits));
+}
+
+void config_set_width(struct config *config, uint32_t pasid_bits)
+{
+	if (config->viommu && config_get(config->bytes + CONFIG_PASID, 2) == WIRE_PCI_PASID_ID)
+		config_put(config->bytes + PASID_CAPABILITY, 2,
+			   pasid_bits << WIRE_PCI_PASID_WIDTH_SHIFT);
 }
 
 /* The part of a register that a write brought, with 0 where it brought nothing. */
@@ -123,7 +131,7 @@ static uint32_t config_settle_ats(struct config *config, uint32_t old)
 uint32_t config_settle_viommu(struct config *config, const uint8_t *old, uint32_t offset,
 			      const uint8_t *bytes, uint32_t count)
 {
-	uint32_t status = config_get(old + PRI_STATUS - CONFIG_ATS, 2);
+	uint32_t status = config_get(old + (PRI_STATUS - CONFIG_ATS), 2);
 	uint32_t cleared = config_written(offset, bytes, count, PRI_STATUS) & PRI_CLEARED;
 	uint32_t control = config_written(offset, bytes, count, PRI_CONTROL);
 	uint8_t *allocation = config->bytes + PRI_ALLOCATION;
@@ -131,8 +139,9 @@ uint32_t config_settle_viommu(struct config *config, const uint8_t *old, uint32_
 
 	if (!config->viommu)
 		return 0;
-	effects = config_settle_ats(config, config_get(old + ATS_CONTROL - CONFIG_ATS, 2));
+	effects = config_settle_ats(config, config_get(old + (ATS_CONTROL - CONFIG_ATS), 2));
 	config_put(config->bytes + PRI_STATUS, 2, status & ~cleared);
+	memcpy(config->bytes + PASID_CAPABILITY, old + (PASID_CAPABILITY - CONFIG_ATS), 2);
 	if (config_get(allocation, 4) > config->allocation_max)
 		config_put(allocation, 4, config->allocation_max);
 	if (control & WIRE_PCI_PRI_RESET && !config_get_viommu(config).pri)

@@ -5,8 +5,9 @@
  *
  * What a write causes beyond stored bits: Smallest Translation Unit is taken while ATS Enable is 0;
  * Response Failure and Unexpected Page Request Group Index are cleared by 1; Reset of PRI counts
- * where it leaves Enable 0; Allocation is cut to its limit. The status of PRI is the owner's, who
- * puts it here before an access, and takes it back behind one.
+ * where it leaves Enable 0; Allocation is cut to its limit. The status of PRI and the width of
+ * PASIDs are the owner's, who puts them here before an access, and takes the status back behind
+ * one.
  */
 #ifndef CONFIG_VIOMMU_H
 #define CONFIG_VIOMMU_H
@@ -35,6 +36,12 @@ struct config_viommu config_get_viommu(const struct config *config);
 
 /* Stores Status; nothing happens where there is none. */
 void config_set_status(struct config *config, uint16_t status);
+
+/*
+ * Stores the width of PASIDs; nothing happens where there are none. config_load() does not compare
+ * it.
+ */
+void config_set_width(struct config *config, uint32_t pasid_bits);
 
 /*
  * Puts right what config_write() stored, of which `old` are the bytes from CONFIG_ATS on before it;

@@ -78,7 +78,11 @@ void device_apply_config(struct device *device)
 
 void device_sync_config(struct device *device)
 {
+	const struct session *session = device->dma->session;
+	uint32_t bits = session ? session->limits.viommu.pasid_bits : 0;
+
 	config_set_status(&device->config, pri_status(&device->dma->pri));
+	config_set_width(&device->config, bits ? bits : device->pasid_bits);
 }
 
 void device_add_viommu(struct device *device, uint32_t pasid_bits)

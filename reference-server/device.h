@@ -66,7 +66,7 @@ void device_add_viommu(struct device *device, uint32_t pasid_bits);
 /* The bits of the configuration space have changed: whoever looks at them is told. */
 void device_apply_config(struct device *device);
 
-/* The status of page requests is brought into it. */
+/* What others say is brought into it: the status of page requests, the width of PASIDs. */
 void device_sync_config(struct device *device);
 
 /* A client has come; so many threads are to run its DMA, at most (device_engine.h). */

@@ -77,8 +77,8 @@ struct device_slot *device_engine_take(struct device_engine *engine);
 void device_engine_give(struct device_engine *engine, struct device_slot *slot);
 
 /*
- * ATS Enable, without which nothing is cached, PASID Enable, without which operations with a PASID are not begun, and Bus Master Enable, without
- * which one that waited for a page does not go on.
+ * ATS Enable, without which nothing is cached; PASID Enable, without which operations with a PASID
+ * are not begun; and Bus Master Enable, without which one that waited for a page does not go on.
  */
 struct device_engine_switches {
 	bool ats;
@@ -89,7 +89,6 @@ void device_engine_enable(struct device_engine *engine, struct device_engine_swi
 
 /* Whether threads cache translations; with the lock held. */
 void device_engine_cache(struct device_engine *engine, bool on);
-
 
 /* Lets all slots advance as far as they can, or for a while. */
 void device_engine_run(struct device_engine *engine);

@@ -481,7 +481,8 @@ static bool slot_uses(const struct dma_part *part, const struct device_slot_env 
 {
 	struct range held;
 
-	return part->held && part->space == env->going_space &&
+	return part->held &&
+	       (env->going_space == HAZARD_ANY || part->space == env->going_space) &&
 	       range_make(part->address, part->size, &held) == 0 &&
 	       range_overlaps(held, env->going);
 }

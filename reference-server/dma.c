@@ -10,13 +10,17 @@
 #include "dma_table.h"
 #include "fault.h"
 
-/* Tells the log which pages are mapped; mappings without a window are none of its business. */
+/*
+ * Tells the log which pages are mapped; mappings without a window are none of its business. With
+ * backing windows its addresses are theirs.
+ */
 static bool dma_next_run(void *owner, uint64_t page, struct dirty_run *run)
 {
 	const struct dma *dma = owner;
+	const struct space *space = space_count(&dma->backing) ? &dma->backing : &dma->space;
 	struct space_mapping mapping;
 
-	while (page < SPACE_PAGES && space_next(&dma->space, page, &mapping)) {
+	while (page < SPACE_PAGES && space_next(space, page, &mapping)) {
 		*run = (struct dirty_run){
 			.address = mapping.first,
 			.pages = mapping.pages,
@@ -39,6 +43,7 @@ int dma_init(struct dma *dma)
 	error = hazard_init(&dma->hazards);
 	space_init(&dma->space, &dma->hazards, ample);
 	space_set_init(&dma->pasids, &dma->space);
+	space_init_beside(&dma->backing, &dma->space, DMA_BACKING);
 	pri_init(&dma->pri);
 	window_init(&dma->windows);
 	dirty_init(&dma->dirty, &dma->windows, (struct dirty_source){ dma_next_run, dma });
@@ -79,6 +84,7 @@ void dma_detach(struct dma *dma)
 	pri_attach(&dma->pri, NULL);
 	space_set_close(&dma->pasids);
 	space_clear(&dma->space);
+	space_init_beside(&dma->backing, &dma->space, DMA_BACKING);
 	dma->count = 0;
 	if (!fault_on(FAULT_unmap_keeps_backing))
 		window_clear(&dma->windows);
@@ -172,6 +178,8 @@ int dma_await(struct dma *dma, enum dma_cause cause)
 		return error;
 	if (dma->going.table)
 		space_reclaim(dma->going.table);
+	if (dma->going.every)
+		space_set_reclaim(&dma->pasids);
 	dma_sweep(dma);
 	return 0;
 }
@@ -190,6 +198,16 @@ void dma_sweep(struct dma *dma)
 	while (!fault_on(FAULT_unmap_keeps_backing) &&
 	       (window = window_sweep(&dma->windows)) >= 0)
 		dirty_drop(&dma->dirty, (unsigned int)window);
+}
+
+void dma_hear(struct dma *dma, uint32_t flags)
+{
+	struct session_limits *limits = &dma->session->limits;
+
+	if (flags & WIRE_ATTR_PASID_VALID && limits->latent.poc) {
+		limits->viommu = limits->latent;
+		limits->latent.poc = false;
+	}
 }
 
 int dma_space_of(const struct dma *dma, uint32_t attr, uint32_t *out)

@@ -21,7 +21,9 @@
  * With the vIOMMU extension (viommu.rst) there is a space for each PASID besides, whose number is
  * PASID + 1: it begins with its first mapping and ends with DMA_UNMAP of all of it. Number 0 is the
  * space without. DMA_UNMAP may take many mappings out, some at a time, and DMA_MAP one in
- * the place of another; both are answered as above.
+ * the place of another; both are answered as above. The backing space is one more, that no access
+ * reaches: each mapping in it has a window of its own, in which mappings without descriptor have
+ * their place, and which stays while they are there.
  *
  * Any thread may hold, copy and release parts that are its own; the rest is for one thread, which
  * is also the only one that moves bytes by messages.
@@ -119,12 +121,14 @@ struct dma_going {
 	uint64_t next, last;	/* pages that are yet to be looked at; next > last: none */
 	uint64_t pages;		/* that were taken out */
 	bool ends;		/* the space goes */
+	bool every;		/* this is so for all PASIDs, and `space` is HAZARD_ANY */
 };
 
 struct dma {
 	struct space space;		/* the one without PASID */
 	struct space_set pasids;
 	uint64_t count;			/* mappings in all of them */
+	struct space backing;		/* backing windows */
 	struct pri pri;
 	struct hazard_set hazards;
 	struct window_table windows;

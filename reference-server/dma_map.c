@@ -7,18 +7,6 @@
 
 #define DMA_ACCESS (WIRE_DMA_MAP_READ | WIRE_DMA_MAP_WRITE)
 
-/* What DMA_MAP asks for, in pages. */
-struct dma_request {
-	struct range range;
-	uint64_t first;
-	uint64_t pages;
-	uint32_t space;
-	struct space *table;	/* NULL: it is yet to be */
-	unsigned int flags;	/* enum space_flag */
-	unsigned int access;	/* enum window_access */
-	bool replaces;
-};
-
 /* What a request for a range that overlaps the mapping is answered with. */
 static int dma_overlap(struct range range, const struct space_mapping *mapping)
 {
@@ -34,7 +22,17 @@ static int dma_overlap(struct range range, const struct space_mapping *mapping)
 static uint32_t dma_map_flags(const struct session_viommu *viommu)
 {
 	return DMA_ACCESS | (viommu->replace ? WIRE_DMA_MAP_REPLACE : 0) |
+	       (viommu->backing ? WIRE_DMA_MAP_BACKING | WIRE_DMA_MAP_INDIRECT : 0) |
 	       (viommu->pasid_bits ? WIRE_ATTR_PASID_VALID | WIRE_ATTR_PASID_MASK : 0);
+}
+
+/* A backing window has no space but its own, and is not changed. */
+static bool dma_flags_fit(uint32_t flags)
+{
+	const uint32_t others = WIRE_DMA_MAP_REPLACE | WIRE_DMA_MAP_INDIRECT |
+				WIRE_ATTR_PASID_VALID;
+
+	return !(flags & WIRE_DMA_MAP_BACKING) || !(flags & others);
 }
 
 static int dma_check_flags(const struct dma *dma, uint32_t flags, struct dma_request *out)
@@ -43,9 +41,11 @@ static int dma_check_flags(const struct dma *dma, uint32_t flags, struct dma_req
 
 	if (fault_on(FAULT_map_flags_are_ignored))
 		flags &= known;
-	if (!(flags & DMA_ACCESS) || flags & ~known)
+	if (!(flags & DMA_ACCESS) || flags & ~known || !dma_flags_fit(flags))
 		return -EINVAL;
 	out->replaces = flags & WIRE_DMA_MAP_REPLACE;
+	out->backing = flags & WIRE_DMA_MAP_BACKING;
+	out->indirect = flags & WIRE_DMA_MAP_INDIRECT;
 	out->flags = flags & WIRE_DMA_MAP_READ ? SPACE_READ : 0;
 	out->flags |= flags & WIRE_DMA_MAP_WRITE ? SPACE_WRITE : 0;
 	out->access = flags & WIRE_DMA_MAP_READ ? WINDOW_READ : 0;
@@ -61,6 +61,16 @@ static bool dma_is_inside(const struct dma *dma, struct range range)
 	return bits == 0 || bits >= 64 || range_last(range) >> bits == 0;
 }
 
+/* Whether exactly this is mapped: in the poc dialect, that is how a mapping is changed. */
+static bool dma_is_there(const struct dma_request *request)
+{
+	struct space_mapping there;
+
+	return dma_find(request->table, request->range, &there) &&
+	       there.first == request->first &&
+	       there.pages == range_size(request->range) / DMA_PAGE;
+}
+
 /* 0 and *out, which has pages if there is something to map; or what the reply says. */
 static int dma_map_check(struct dma *dma, const struct wire_dma_map *map, struct dma_request *out)
 {
@@ -68,15 +78,19 @@ static int dma_map_check(struct dma *dma, const struct wire_dma_map *map, struct
 
 	*out = (struct dma_request){ .pages = 0 };
 	if (map->argsz < sizeof(*map) || dma_check_flags(dma, map->flags, out) ||
-	    dma_range(map->address, map->size, &out->range) || !dma_is_inside(dma, out->range))
+	    dma_range(map->address, map->size, &out->range) ||
+	    (!out->backing && !dma_is_inside(dma, out->range)))
 		return -EINVAL;
 	out->first = out->range.first / DMA_PAGE;
-	out->table = dma_space(dma, out->space);
+	out->offset = map->offset;
+	out->table = out->backing ? &dma->backing : dma_space(dma, out->space);
+	if (dma_viommu(dma)->poc)
+		out->replaces = dma_is_there(out);
 	if (!out->replaces && dma_find(out->table, out->range, &there))
 		return dma_overlap(out->range, &there);
 	if (out->replaces && !out->table)
 		return -ENOENT;
-	if (!out->replaces && dma->count >= dma->session->limits.max_dma_maps &&
+	if (!out->replaces && !out->backing && dma->count >= dma->session->limits.max_dma_maps &&
 	    !fault_on(FAULT_maps_without_limit))
 		return -ENOSPC;
 	out->pages = range_size(out->range) / DMA_PAGE;
@@ -103,7 +117,7 @@ static int dma_insert(struct dma *dma, struct dma_request *request, uint64_t ent
 	error = space_insert(request->table, request->first, request->pages, entry);
 	if (!error && fresh)
 		space_set_add(&dma->pasids, request->table);
-	dma->count += !error;
+	dma->count += !error && !request->backing;
 	return error;
 }
 
@@ -138,21 +152,38 @@ static int dma_put(struct dma *dma, struct dma_request *request, uint64_t entry)
 	return error;
 }
 
-static int dma_map_file(struct dma *dma, struct dma_request *request, struct msg *msg,
-			uint64_t offset)
+static int dma_map_file(struct dma *dma, const struct dma_request *request, struct msg *msg,
+			uint64_t *out)
 {
 	int window;
 
-	if (offset % DMA_PAGE)
+	if (request->offset % DMA_PAGE)
 		return -EINVAL;
-	window = window_take(&dma->windows, msg->fd[0], offset, request->pages * DMA_PAGE,
-			     request->access);
+	window = window_take(&dma->windows, msg->fd[0], request->offset,
+			     request->pages * DMA_PAGE, request->access);
 	if (window < 0)
 		return window;
 	if (fault_on(FAULT_map_fd_is_never_closed))
 		msg_take(msg, 0);
-	return dma_put(dma, request, space_entry(request->flags, (unsigned int)window,
-						 offset / DMA_PAGE));
+	*out = space_entry(request->flags, (unsigned int)window, request->offset / DMA_PAGE);
+	return 0;
+}
+
+/* What the mapping leads to; it counts in its window from then on. */
+static int dma_entry(struct dma *dma, const struct dma_request *request, struct msg *msg,
+		     uint64_t *out)
+{
+	if (request->indirect && msg->count)
+		return -EINVAL;
+	if (request->indirect)
+		return dma_lean(dma, request, out);
+	if (request->backing)
+		return dma_back(dma, request, msg, out);
+	if (msg->count)
+		return dma_map_file(dma, request, msg, out);
+	/* Without a descriptor the offset has no meaning and is ignored. */
+	*out = space_entry(request->flags | SPACE_MESSAGE, 0, 0);
+	return 0;
 }
 
 /* Everything but the wait. */
@@ -160,16 +191,16 @@ static int dma_map_begin(struct dma *dma, struct msg *msg)
 {
 	struct dma_request request;
 	struct wire_dma_map map;
+	uint64_t entry;
 	int error;
 
 	msg_read(msg, &map, sizeof(map));
+	dma_hear(dma, map.flags);
 	error = dma_map_check(dma, &map, &request);
 	if (error || !request.pages)
 		return error;
-	if (msg->count)
-		return dma_map_file(dma, &request, msg, map.offset);
-	/* Without a descriptor the offset has no meaning and is ignored. */
-	return dma_put(dma, &request, space_entry(request.flags | SPACE_MESSAGE, 0, 0));
+	error = dma_entry(dma, &request, msg, &entry);
+	return error ? error : dma_put(dma, &request, entry);
 }
 
 int dma_map(void *owner, struct msg *msg, struct session_reply *reply)

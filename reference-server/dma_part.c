@@ -39,19 +39,21 @@ uint32_t dma_missing(struct dma *dma, uint32_t space, const struct dma_miss *mis
 static int dma_translate(struct dma *dma, struct dma_part *part)
 {
 	const struct space *space = dma_space(dma, part->space);
-	uint64_t page = part->address / DMA_PAGE, skip = part->address % DMA_PAGE, run;
+	uint64_t page = part->address / DMA_PAGE, skip = part->address % DMA_PAGE;
 	uint64_t last = (part->address + part->size - 1) / DMA_PAGE;
-	uint64_t entry = 0;
+	struct atc_found found = { .entry = 0 };
+	uint64_t entry;
 
-	part->cached = false;
 	if (space)
-		entry = atc_find(part->atc, space, page, last - page + 1, &run, &part->cached);
+		found = atc_find(part->atc, space, page, last - page + 1);
+	entry = found.entry;
+	part->cached = found.hit;
 	if (!entry)
 		return -ENOENT;
 	if (!dma_allows(entry, part->access))
 		return -EACCES;
-	if (part->size > run * DMA_PAGE - skip)
-		part->size = run * DMA_PAGE - skip;
+	if (part->size > found.run * DMA_PAGE - skip)
+		part->size = found.run * DMA_PAGE - skip;
 	part->host = NULL;
 	if (!(entry & SPACE_MESSAGE) && part->path != DMA_MESSAGES) {
 		part->window = space_entry_window(entry);
@@ -145,12 +147,13 @@ static int dma_copy(struct dma *dma, const struct dma_move *move)
 }
 
 /* The count of a message, with the attribute word in its upper half. */
-static uint64_t dma_count(const struct dma_part *part, uint32_t size)
+static uint64_t dma_count(const struct dma *dma, const struct dma_part *part, uint32_t size)
 {
-	uint64_t attr = part->space ? WIRE_ATTR_PASID_VALID |
-				      (part->space - 1) << WIRE_ATTR_PASID_SHIFT : 0;
+	uint32_t valid = dma_viommu(dma)->poc ? 0 : WIRE_ATTR_PASID_VALID, attr = 0;
 
-	return attr << 32 | size;
+	if (part->space)
+		attr = valid | (part->space - 1) << WIRE_ATTR_PASID_SHIFT;
+	return (uint64_t)attr << 32 | size;
 }
 
 /* Whether the reply repeats what was asked, with the data that a read has to bring. */
@@ -168,7 +171,7 @@ static bool dma_reply_fits(const struct dma_move *move, const struct msg *msg)
 		return false;
 	}
 	return access.address == move->address &&
-	       access.count == dma_count(move->part, move->size);
+	       access.count == dma_count(move->dma, move->part, move->size);
 }
 
 static void dma_answered(struct session_request *request, int error, const struct msg *msg)
@@ -207,7 +210,7 @@ static int dma_send(struct dma *dma, struct dma_move *move)
 {
 	bool reads = move->part->access == WINDOW_READ;
 	const struct wire_dma_access access = { move->address,
-						dma_count(move->part, move->size) };
+						dma_count(dma, move->part, move->size) };
 	int error = dma_check_again(dma, move);
 
 	if (error)

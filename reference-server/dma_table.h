@@ -14,6 +14,37 @@ static inline const struct session_viommu *dma_viommu(const struct dma *dma)
 	return &dma->session->limits.viommu;
 }
 
+/* The number of the backing space: behind those of all PASIDs. */
+#define DMA_BACKING ((UINT32_C(1) << WIRE_VIOMMU_MAX_PASID_BITS) + 1)
+
+/* What DMA_MAP asks for, in pages. */
+struct dma_request {
+	struct range range;
+	uint64_t first;
+	uint64_t pages;		/* 0: there is nothing to map */
+	uint64_t offset;
+	uint32_t space;
+	struct space *table;	/* NULL: it is yet to be */
+	unsigned int flags;	/* enum space_flag */
+	unsigned int access;	/* enum window_access */
+	bool replaces;
+	bool backing;		/* it is a backing window */
+	bool indirect;		/* it lies in one, at `offset` */
+};
+
+/*
+ * The entry of a backing window, whose window is taken; or of a mapping that lies in one, which is
+ * counted in its window: 0 and *out; -EINVAL if none covers it; what window_take() says.
+ */
+int dma_back(struct dma *dma, const struct dma_request *request, struct msg *msg, uint64_t *out);
+int dma_lean(struct dma *dma, const struct dma_request *request, uint64_t *out);
+
+/* DMA_UNMAP of a backing window: 0, -ENOENT, or -EBUSY while mappings lie in it. */
+int dma_unback(struct dma *dma, struct range range);
+
+/* A message has come with these flags: the first PASID may settle which dialect is spoken. */
+void dma_hear(struct dma *dma, uint32_t flags);
+
 /*
  * The space that the PASID bits of an attribute word name, into *out: 0, or -EINVAL if there can
  * be no such space.

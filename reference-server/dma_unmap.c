@@ -10,13 +10,16 @@
 
 /* The forms: of exactly one mapping, of those in a range, of all. */
 #define DMA_FORMS (WIRE_DMA_UNMAP_RANGE | WIRE_DMA_UNMAP_ALL)
+/* A backing window is removed like a mapping, and nothing of these goes with it. */
+#define DMA_NOT_BACKED (DMA_FORMS | WIRE_ATTR_PASID_VALID)
 
 /* The bits that mean something to this client. */
 static uint32_t dma_unmap_flags(const struct session_viommu *viommu)
 {
-	if (!viommu->version)
+	if (!viommu->version && !viommu->poc)
 		return 0;
 	return WIRE_DMA_UNMAP_ALL | (viommu->unmap_range ? WIRE_DMA_UNMAP_RANGE : 0) |
+	       (viommu->backing ? WIRE_DMA_UNMAP_BACKING : 0) |
 	       (viommu->pasid_bits ? WIRE_ATTR_PASID_VALID | WIRE_ATTR_PASID_MASK : 0);
 }
 
@@ -29,10 +32,13 @@ static int dma_unmap_check(struct dma *dma, const struct wire_dma_unmap *unmap)
 
 	*going = (struct dma_going){ .next = 1 };
 	if (unmap->argsz < sizeof(*unmap) || flags & ~dma_unmap_flags(dma_viommu(dma)) ||
-	    form == DMA_FORMS || dma_space_of(dma, flags, &going->space))
+	    form == DMA_FORMS || (flags & WIRE_DMA_UNMAP_BACKING && flags & DMA_NOT_BACKED) ||
+	    dma_space_of(dma, flags, &going->space))
 		return -EINVAL;
 	going->table = dma_space(dma, going->space);
 	going->range = everything;
+	if (form == WIRE_DMA_UNMAP_ALL && dma_viommu(dma)->poc && going->space)
+		return -ENOENT;
 	if (form == WIRE_DMA_UNMAP_ALL)
 		return unmap->address || unmap->size ? -EINVAL : 0;
 	if (form == WIRE_DMA_UNMAP_RANGE && !unmap->address && !unmap->size)
@@ -78,7 +84,11 @@ static int dma_unmap_begin(struct dma *dma, const struct wire_dma_unmap *unmap)
 	struct dma_going *going = &dma->going;
 	int error = dma_unmap_check(dma, unmap);
 
-	if (!error && !(unmap->flags & DMA_FORMS)) {
+	if (!error && unmap->flags & WIRE_DMA_UNMAP_BACKING) {
+		error = dma_unback(dma, going->range);
+		going->space = DMA_BACKING;
+		going->table = &dma->backing;
+	} else if (!error && !(unmap->flags & DMA_FORMS)) {
 		error = dma_take_out(dma);
 	} else if (!error && dma_cuts(going->table, going->range)) {
 		error = -EINVAL;
@@ -86,9 +96,27 @@ static int dma_unmap_begin(struct dma *dma, const struct wire_dma_unmap *unmap)
 		going->next = going->range.first / DMA_PAGE;
 		going->last = range_last(going->range) / DMA_PAGE;
 		going->ends = unmap->flags & WIRE_DMA_UNMAP_ALL && going->space;
+		going->every = unmap->flags & WIRE_DMA_UNMAP_ALL && dma_viommu(dma)->poc;
+		if (going->every)
+			going->space = HAZARD_ANY;
 	}
 	going->on = !error;
 	return error;
+}
+
+/* The table behind the one that is done with; false: there is none. */
+static bool dma_unmap_turn(struct dma *dma)
+{
+	struct dma_going *going = &dma->going;
+
+	going->next = going->last + 1;
+	if (going->table && going->table != &dma->space && (going->ends || going->every))
+		space_set_drop(&dma->pasids, going->table);
+	if (!going->every)
+		return false;
+	going->table = space_set_any(&dma->pasids);
+	going->next = 0;
+	return going->table;
 }
 
 /* Takes out the next ones of many: 0 if those were the last, or -EINPROGRESS. */
@@ -98,10 +126,14 @@ static int dma_unmap_walk(struct dma *dma)
 	struct space_mapping there;
 	uint64_t entry;
 
-	for (int i = 0; going->table && going->next <= going->last; i++) {
-		if (!space_overlap(going->table, going->next, going->last, &there))
-			break;
-		if (i == DMA_STRIDE) {
+	for (int i = 0; going->table; i++) {
+		if (going->next > going->last ||
+		    !space_overlap(going->table, going->next, going->last, &there)) {
+			if (!dma_unmap_turn(dma))
+				break;
+			continue;
+		}
+		if (i >= DMA_STRIDE) {
 			dma_kick(dma);
 			return -EINPROGRESS;
 		}
@@ -111,8 +143,6 @@ static int dma_unmap_walk(struct dma *dma)
 		going->next = there.first + there.pages;
 	}
 	going->next = going->last + 1;
-	if (going->table && going->ends)
-		space_set_drop(&dma->pasids, going->table);
 	return 0;
 }
 
@@ -152,6 +182,7 @@ int dma_unmap(void *owner, struct msg *msg, struct session_reply *reply)
 	int error = 0;
 
 	msg_read(msg, &unmap, sizeof(unmap));
+	dma_hear(dma, unmap.flags);
 	if (!dma->going.on)
 		error = dma_unmap_begin(dma, &unmap);
 	if (error == -ENOENT && fault_on(FAULT_unmap_of_nothing_succeeds)) {

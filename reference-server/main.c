@@ -107,7 +107,7 @@ static const char main_help[] =
 	"                           eventfd, maskable, automasked, noresize\n"
 	"  --with=NAME[,NAME]       give all interrupts this flag (eventfd ... noresize)\n"
 	"  --require=write_multiple refuse clients that do not offer it\n"
-	"  --viommu-dialect=NAME    the vIOMMU extension: off (default), or native\n"
+	"  --viommu-dialect=NAME    the vIOMMU extension: off (default), native, poc, or auto\n"
 	"  --max-pasids=N           address spaces of its PASIDs (1024)\n"
 	"  --devices=N              clients at a time, each with its device (default 8)\n"
 	"  --max-msg-fds=N          announced limits: descriptors in a message (16),\n"
@@ -153,13 +153,28 @@ static int main_profile(const char *name, enum device_profile *out)
 	return 0;
 }
 
-/* Which form of the extension is offered. */
-static int main_dialect(const char *name, struct session_viommu *out)
+/* Which forms of the extension are spoken. */
+static int main_dialect(const char *name, struct version_offer *offer)
 {
-	if (strcmp(name, "off") != 0 && strcmp(name, "native") != 0)
-		return -EINVAL;
-	out->version = strcmp(name, "native") == 0 ? WIRE_VIOMMU_VERSION_1 : 0;
-	return 0;
+	static const struct {
+		const char *name;
+		uint32_t version;
+		enum version_poc poc;
+	} dialects[] = {
+		{ "off", 0, VERSION_POC_NEVER },
+		{ "native", WIRE_VIOMMU_VERSION_1, VERSION_POC_NEVER },
+		{ "poc", 0, VERSION_POC_ALWAYS },
+		{ "auto", WIRE_VIOMMU_VERSION_1, VERSION_POC_AUTO },
+	};
+
+	for (size_t i = 0; i < sizeof(dialects) / sizeof(dialects[0]); i++) {
+		if (strcmp(name, dialects[i].name) != 0)
+			continue;
+		offer->viommu.version = dialects[i].version;
+		offer->poc = dialects[i].poc;
+		return 0;
+	}
+	return -EINVAL;
 }
 
 /* What --without, --with and --require can name, and which of them may. */
@@ -325,7 +340,7 @@ static int main_set(struct main_options *options, enum main_option option)
 	case MAIN_REQUIRE:
 		return main_set_features(&options->server, option, optarg);
 	case MAIN_VIOMMU_DIALECT:
-		return main_dialect(optarg, &options->server.offer.viommu);
+		return main_dialect(optarg, &options->server.offer);
 	case MAIN_FAULT:
 		return main_fault(optarg);
 	case MAIN_VERBOSE:
@@ -525,6 +540,7 @@ int main(int argc, char **argv)
 					.page_requests = CONFIG_PRI_CAPACITY,
 					.unmap_range = true,
 					.replace = true,
+					.backing = true,
 				},
 			},
 			.t_partial = 30000,

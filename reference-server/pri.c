@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* pri.c - see pri.h: groups, credit and responses. Stop markers are in pri_marker.c. */
+/* pri.c - see pri.h: groups, credit and responses. */
 #include "pri.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
-#include "fault.h"
+#include "pri_group.h"
 #include "pri_marker.h"
 
 void pri_init(struct pri *pri)
@@ -66,7 +65,7 @@ bool pri_permits(const struct pri *pri, uint32_t space)
 	       (control->pasid && (space - 1) >> pri->session->limits.viommu.pasid_bits == 0);
 }
 
-static void pri_free(struct pri *pri, struct pri_group *group)
+void pri_free(struct pri *pri, struct pri_group *group)
 {
 	pri->used -= group->pages;
 	*group = (struct pri_group){ .state = PRI_FREE };
@@ -141,8 +140,7 @@ static void pri_drop_queue(struct pri *pri, uint32_t space, bool any, int result
 
 /* --- groups ----------------------------------------------------------------------------------- */
 
-/* Tells who waits for the group, if somebody does. */
-static void pri_tell(struct pri *pri, struct pri_group *group, int result)
+void pri_tell(struct pri *pri, struct pri_group *group, int result)
 {
 	struct pri_request *request = group->request;
 
@@ -241,6 +239,8 @@ static int pri_post(struct pri *pri, const struct pri_request *request, uint32_t
 		},
 	};
 
+	if (pri->session->limits.viommu.poc)
+		return pri_poc_post(pri, request);
 	if (request->space)
 		body.head.attr = WIRE_ATTR_PASID_VALID |
 				 (request->space - 1) << WIRE_ATTR_PASID_SHIFT;
@@ -269,6 +269,7 @@ static bool pri_send(struct pri *pri)
 		.cookie = request->cookie,
 		.space = request->space,
 		.pages = pages,
+		.asked = request->range[0],
 		.deadline = request->timeout ? clock_now() + request->timeout : CLOCK_NEVER,
 		.request = request,
 	};
@@ -385,13 +386,14 @@ static int pri_respond(struct pri *pri, const struct wire_page_response *respons
 int pri_response(void *owner, struct msg *msg, struct session_reply *reply)
 {
 	struct pri *pri = owner;
+	const struct session_viommu *viommu = &pri->session->limits.viommu;
 	struct wire_page_response response;
 	int error = -EINVAL;
 
 	(void)reply;
 	if (!pri->known)
 		return -ENOSYS;
-	if (!pri->session->limits.viommu.page_requests)
+	if (!viommu->version || !viommu->page_requests)
 		return -ENOTSUP;
 	if (msg->size == sizeof(response)) {
 		msg_read(msg, &response, sizeof(response));

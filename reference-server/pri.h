@@ -13,6 +13,9 @@
  * Stop markers tell the end of a PASID's space. Those that the client does not read do not pile up:
  * one that has not been written yet stands for all of its PASID, and holds requests back.
  *
+ * In the poc dialect there are no cookies and no markers: one page is outstanding at a time, and
+ * its completion is known by address, size and PASID.
+ *
  * For one thread. Nothing here waits, and the number of groups has a bound.
  */
 #ifndef PRI_H
@@ -83,6 +86,7 @@ struct pri_group {
 	uint32_t cookie;
 	uint32_t space;
 	uint32_t pages;
+	struct wire_page_range asked;	/* the first, or only one */
 	uint64_t deadline;
 	struct pri_request *request;	/* NULL: nobody waits for it */
 };
@@ -103,6 +107,7 @@ struct pri {
 	struct pri_group group[PRI_CAPACITY];
 	struct pri_request *first;	/* the queue */
 	struct pri_request *last;
+	struct session_request poc;	/* the last one in the poc dialect, until its reply */
 	uint64_t *owed;		/* markers by PASID, a bit each; NULL until there are some */
 	uint32_t owed_count;
 };
@@ -162,5 +167,12 @@ uint64_t pri_expire(struct pri *pri, uint64_t now);
  * are), -EINVAL for a bad form, -ENOENT if no outstanding group has the cookie.
  */
 int pri_response(void *owner, struct msg *msg, struct session_reply *reply);
+
+/*
+ * Handler of the command that completes a page request in the poc dialect. -ENOSYS where that is
+ * not spoken; -ENOENT if nothing is outstanding, -EINVAL if it is something else or for a bad form;
+ * -EACCES if a right is missing: then the request is over with -EFAULT.
+ */
+int pri_completion(void *owner, struct msg *msg, struct session_reply *reply);
 
 #endif

@@ -42,7 +42,7 @@ int pri_marker_post(struct pri *pri, uint32_t pasid, struct session_reply *reply
 {
 	bool behind = pri->session->twinned && session_posted(pri->session);
 
-	if (!pri->session->limits.viommu.page_requests)
+	if (!pri->session->limits.viommu.page_requests || pri->session->limits.viommu.poc)
 		return 0;
 	if ((behind || pri->owed_count) && marker_owe(pri, pasid))
 		return 0;

@@ -94,7 +94,7 @@ int server_instance_open(struct server_instance **out, const struct server_optio
 		return error;
 	}
 	server_instance_leave_out(instance, options->without);
-	if (options->offer.viommu.version)
+	if (options->offer.viommu.version || options->offer.poc != VERSION_POC_NEVER)
 		device_add_viommu(&instance->device, options->offer.viommu.pasid_bits);
 	*out = instance;
 	return 0;

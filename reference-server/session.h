@@ -46,6 +46,7 @@ struct session_viommu {
 	bool unmap_range;
 	bool replace;
 	bool backing;
+	bool poc;		/* the poc dialect is spoken; `version` is 0 then */
 };
 
 /*
@@ -59,6 +60,7 @@ struct session_limits {
 	uint32_t max_dma_maps;
 	bool write_multiple;	/* REGION_WRITE_MULTI may be used */
 	struct session_viommu viommu;
+	struct session_viommu latent;	/* takes its place with the first PASID, if `poc` */
 };
 
 /* Requests that may be without reply. */

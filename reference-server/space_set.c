@@ -91,3 +91,21 @@ void space_set_drop(struct space_set *set, struct space *space)
 	space_set_store(space, SPACE_SET_GONE);
 	set->count--;
 }
+
+struct space *space_set_any(const struct space_set *set)
+{
+	for (uint32_t i = 0; set->count && i >> set->bits == 0; i++) {
+		struct space_place *place = &set->places[i];
+		uint32_t there = atomic_load_explicit(&place->number, memory_order_relaxed);
+
+		if (there != 0 && there != SPACE_SET_GONE)
+			return &place->space;
+	}
+	return NULL;
+}
+
+void space_set_reclaim(struct space_set *set)
+{
+	for (uint32_t i = 0; set->places && i >> set->bits == 0; i++)
+		space_reclaim(&set->places[i].space);
+}

@@ -47,6 +47,12 @@ struct space *space_set_find(const struct space_set *set, uint32_t number);
 int space_set_make(const struct space_set *set, uint32_t number, struct space **out);
 void space_set_add(struct space_set *set, struct space *space);
 
+/* Some space of the set, or NULL. */
+struct space *space_set_any(const struct space_set *set);
+
+/* space_reclaim() of all spaces, also of those that were dropped. */
+void space_set_reclaim(struct space_set *set);
+
 /*
  * Takes out an empty one: from now on it is not found. Who has found it before may still be in it;
  * until no hazard is left in it, nothing is added.

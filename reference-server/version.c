@@ -242,6 +242,10 @@ static void version_agree(const struct version *version, const struct version_pr
 		limits->max_data_xfer_size = (uint32_t)proposal->value[VERSION_MAX_DATA_XFER_SIZE];
 	limits->write_multiple = proposal->write_multiple;
 	limits->viommu = proposal->viommu.agreed;
+	if (!limits->viommu.version && offer->poc == VERSION_POC_ALWAYS)
+		limits->viommu = version_viommu_poc(offer->viommu.max_pasids);
+	else if (!limits->viommu.version && offer->poc == VERSION_POC_AUTO)
+		limits->latent = version_viommu_poc(offer->viommu.max_pasids);
 	if (proposal->proposed[VERSION_MAX_DMA_MAPS])
 		limits->max_dma_maps = offer->max_dma_maps;
 	session_advance(version->session, SESSION_AGREED);

@@ -21,6 +21,13 @@
 /* Largest VERSION body: the two numbers and 64 KiB of text. */
 #define VERSION_MAX_SIZE (sizeof(struct wire_version) + 65536)
 
+/* Whether clients that do not negotiate the vIOMMU extension speak its poc dialect. */
+enum version_poc {
+	VERSION_POC_NEVER,
+	VERSION_POC_AUTO,	/* from their first PASID on */
+	VERSION_POC_ALWAYS,
+};
+
 /* What we announce. */
 struct version_offer {
 	uint32_t max_msg_fds;
@@ -30,6 +37,7 @@ struct version_offer {
 	bool no_write_multiple;		/* it is not taken up */
 	bool needs_write_multiple;	/* a client that does not propose it is refused */
 	struct session_viommu viommu;	/* `version` 0: not at all */
+	enum version_poc poc;
 };
 
 /* The state of this module: where the outcome goes. */

@@ -101,6 +101,17 @@ int version_viommu_read(struct json_object *capabilities, const struct session_v
 	return error;
 }
 
+struct session_viommu version_viommu_poc(uint32_t max_pasids)
+{
+	return (struct session_viommu){
+		.poc = true,
+		.pasid_bits = WIRE_VIOMMU_MAX_PASID_BITS,
+		.max_pasids = max_pasids,
+		.address_bits = VIOMMU_MAX_ADDRESS_BITS,
+		.page_requests = 1,
+	};
+}
+
 int version_viommu_text(const struct version_viommu *viommu, char *text, size_t size)
 {
 	const struct session_viommu *agreed = &viommu->agreed;

@@ -30,6 +30,9 @@ struct version_viommu {
 int version_viommu_read(struct json_object *capabilities, const struct session_viommu *offer,
 			struct version_viommu *out);
 
+/* What holds for a client that speaks the poc dialect, with so many spaces of PASIDs. */
+struct session_viommu version_viommu_poc(uint32_t max_pasids);
+
 /* The capability of the answer with its key, or nothing: the number of bytes without the NUL. */
 int version_viommu_text(const struct version_viommu *viommu, char *text, size_t size);
 

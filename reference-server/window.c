@@ -23,6 +23,7 @@ struct window_request {
 	unsigned int mode;
 	struct stat stat;
 	uint64_t first, end;
+	bool alone;
 };
 
 void window_init(struct window_table *table)
@@ -93,6 +94,24 @@ static int window_find(const struct window_table *table, const struct window_req
 	return -1;
 }
 
+/* What the file's pages are aligned to: those of hugetlbfs are larger than ours. */
+static uint64_t window_alignment(const struct stat *stat)
+{
+	uint64_t size = (uint64_t)stat->st_blksize;
+
+	return size > WINDOW_PAGE && size <= WINDOW_MAX_ALIGNMENT && !(size & (size - 1)) ?
+		       size : WINDOW_PAGE;
+}
+
+/* No more than was asked for, but in whole pages of the file. */
+static void window_enclose(struct window *window, const struct window_request *request)
+{
+	uint64_t pages = window_alignment(&request->stat) / WINDOW_PAGE;
+
+	window->first = request->first - request->first % pages;
+	window->pages = (request->end - window->first + pages - 1) / pages * pages;
+}
+
 /* The extent that the request lies in. */
 static void window_extend(struct window *window, const struct window_request *request)
 {
@@ -101,15 +120,6 @@ static void window_extend(struct window *window, const struct window_request *re
 
 	window->first = request->first / WINDOW_EXTENT * WINDOW_EXTENT;
 	window->pages = (end < file ? end : file) - window->first;
-}
-
-/* What the file's pages are aligned to: those of hugetlbfs are larger than ours. */
-static uint64_t window_alignment(const struct stat *stat)
-{
-	uint64_t size = (uint64_t)stat->st_blksize;
-
-	return size > WINDOW_PAGE && size <= WINDOW_MAX_ALIGNMENT && !(size & (size - 1)) ?
-		       size : WINDOW_PAGE;
 }
 
 /* A reserved place, with room for the page behind it, which is given back later. NULL: none. */
@@ -169,11 +179,15 @@ static int window_make(struct window_table *table, const struct window_request *
 		.dev = request->stat.st_dev,
 		.ino = request->stat.st_ino,
 		.mode = request->mode,
+		.alone = request->alone,
 	};
 	unsigned int index = 0;
 	int error;
 
-	window_extend(&window, request);
+	if (request->alone)
+		window_enclose(&window, request);
+	else
+		window_extend(&window, request);
 	if (table->count >= table->max_count || table->count >= WINDOW_MAX ||
 	    table->pages > table->max_pages || window.pages > table->max_pages - table->pages)
 		return -ENOSPC;
@@ -190,11 +204,11 @@ static int window_make(struct window_table *table, const struct window_request *
 	return (int)index;
 }
 
-static int window_get(struct window_table *table, struct window_request *request, bool alone)
+static int window_get(struct window_table *table, const struct window_request *request)
 {
 	int result = -1;
 
-	if (!alone && !fault_on(FAULT_each_map_has_a_window))
+	if (!request->alone && !fault_on(FAULT_each_map_has_a_window))
 		result = window_find(table, request);
 	if (result < 0)
 		result = window_make(table, request);
@@ -202,7 +216,6 @@ static int window_get(struct window_table *table, struct window_request *request
 		return result;
 	table->last = (unsigned int)result;
 	table->windows[result].mappings++;
-	table->windows[result].alone = alone;
 	return result;
 }
 
@@ -220,16 +233,16 @@ int window_take(struct window_table *table, int fd, uint64_t offset, uint64_t si
 	struct window_request request = { .fd = fd, .access = access };
 	int error = window_check(&request, offset, size);
 
-	return error ? error : window_get(table, &request, false);
+	return error ? error : window_get(table, &request);
 }
 
 int window_take_alone(struct window_table *table, int fd, uint64_t offset, uint64_t size,
 		      unsigned int access)
 {
-	struct window_request request = { .fd = fd, .access = access };
+	struct window_request request = { .fd = fd, .access = access, .alone = true };
 	int error = window_check(&request, offset, size);
 
-	return error ? error : window_get(table, &request, true);
+	return error ? error : window_get(table, &request);
 }
 
 void window_share(struct window_table *table, unsigned int index)

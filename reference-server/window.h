@@ -88,7 +88,7 @@ void window_init(struct window_table *table);
 int window_take(struct window_table *table, int fd, uint64_t offset, uint64_t size,
 		unsigned int access);
 
-/* The same with a window of its own, that window_take() never finds. */
+/* The same with a window of its own, no larger than need be, that window_take() never finds. */
 int window_take_alone(struct window_table *table, int fd, uint64_t offset, uint64_t size,
 		      unsigned int access);
 

@@ -44,13 +44,14 @@ static int tear_down(void **state)
 /* Looks a page up: the page of the file, or -1; *hit as atc_find() says. */
 static int64_t find_in(struct fixture *fixture, struct space *space, uint64_t page, bool *hit)
 {
-	uint64_t run, entry;
+	struct atc_found found;
 
 	hazard_publish_in(&fixture->hazards, 0, space->number, page, page);
-	entry = atc_find(&fixture->atc, space, page, 1, &run, hit);
+	found = atc_find(&fixture->atc, space, page, 1);
 	hazard_clear(&fixture->hazards, 0);
-	assert_int_equal(run, entry ? 1 : 0);
-	return entry ? (int64_t)space_entry_page(entry) : -1;
+	*hit = found.hit;
+	assert_int_equal(found.run, found.entry ? 1 : 0);
+	return found.entry ? (int64_t)space_entry_page(found.entry) : -1;
 }
 
 static int64_t find(struct fixture *fixture, uint64_t page, bool *hit)

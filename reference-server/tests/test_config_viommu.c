@@ -147,6 +147,20 @@ static void reset_counts_where_pri_is_off_then(void **state)
 	assert_int_equal(put(CONFIG_PRI, 4, UINT32_MAX), CONFIG_NOTHING);
 }
 
+static void the_width_is_the_owners(void **state)
+{
+	(void)state;
+	config_set_width(&config, 8);
+	put(CONFIG_PASID, 4, UINT32_MAX);
+	put(CONFIG_PASID + WIRE_PCI_PASID_CAPABILITY, 4, 0);
+	assert_int_equal(get(CONFIG_PASID + WIRE_PCI_PASID_CAPABILITY, 2), 8 << 8);
+	config_init(&config, false);
+	config_add_viommu(&config, 0);
+	config_set_width(&config, 8);
+	assert_int_equal(get(CONFIG_PASID, 4), 0);
+	assert_int_equal(get(CONFIG_PASID + WIRE_PCI_PASID_CAPABILITY, 4), 0);
+}
+
 static void allocation_is_cut(void **state)
 {
 	(void)state;
@@ -174,6 +188,8 @@ static void bits_are_loaded(void **state)
 	assert_true(config_get_viommu(&config).master);
 	assert_int_equal(config_get_viommu(&config).status, 0x8001);
 	image[CONFIG_PASID + WIRE_PCI_PASID_CAPABILITY + 1] = 19;
+	assert_int_equal(config_load(&config, image), 0);
+	image[CONFIG_PASID + WIRE_PCI_PASID_CAPABILITY] = 2;
 	assert_int_not_equal(config_load(&config, image), 0);
 }
 
@@ -188,6 +204,7 @@ int main(void)
 		CASE(the_smallest_unit_is_fixed_while_ats_is_on),
 		CASE(status_is_cleared_by_ones),
 		CASE(reset_counts_where_pri_is_off_then),
+		CASE(the_width_is_the_owners),
 		CASE(allocation_is_cut),
 		CASE(bits_are_loaded),
 	};

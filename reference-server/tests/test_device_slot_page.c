@@ -20,7 +20,7 @@
 
 #define TIME 1000u
 #define A 0x10000u
-#define PAGES 8
+#define SIZE ((size_t)8 * DMA_PAGE)
 #define PASID(n) (WIRE_ATTR_PASID_VALID | (uint32_t)(n) << WIRE_ATTR_PASID_SHIFT)
 #define RW (WIRE_DMA_MAP_READ | WIRE_DMA_MAP_WRITE)
 
@@ -30,8 +30,8 @@ enum { POST = 2, MID = 4, PREREQ = 32, POSTRESP = 64, DRAIN = 256 };
 #define WAITS(bench) expect_state(bench, SLOT_WAIT_PAGE, 0)
 
 struct bench {
-	struct call call;
 	struct dma dma;
+	struct call call;
 	struct irq irq;
 	struct device device;
 	void *owners[COMMANDS_OWNERS];
@@ -134,9 +134,9 @@ static int set_up(void **state)
 	bench.dispatch = (struct dispatch){ commands_table, COMMANDS_COUNT, 16,
 					    &bench.call.session, bench.owners };
 	bench.file = memfd_create("test", MFD_CLOEXEC);
-	if (ftruncate(bench.file, PAGES * DMA_PAGE))
+	if (ftruncate(bench.file, SIZE))
 		return -1;
-	bench.memory = mmap(NULL, PAGES * DMA_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, bench.file,
+	bench.memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, bench.file,
 			    0);
 	enable(&bench);
 	*state = &bench;
@@ -152,7 +152,7 @@ static int tear_down(void **state)
 	dma_close(&bench->dma);
 	device_close(&bench->device);
 	call_close(&bench->call);
-	munmap(bench->memory, PAGES * DMA_PAGE);
+	munmap(bench->memory, SIZE);
 	close(bench->file);
 	clock_hold(CLOCK_NEVER);
 	return 0;
@@ -160,7 +160,7 @@ static int tear_down(void **state)
 
 static uint32_t get(struct bench *bench, uint32_t offset)
 {
-	uint32_t value;
+	uint32_t value = 0;
 
 	assert_int_equal(device_bar0_ops.read(&bench->device.bar0, offset, &value, 4), 0);
 	return value;
@@ -181,7 +181,7 @@ static void start(struct bench *bench, uint32_t cmd, uint64_t address, uint32_t 
 {
 	slot_put(bench, SLOT_CTL, ctl, 4);
 	slot_put(bench, SLOT_SRC, address, 8);
-	slot_put(bench, SLOT_DST, (cmd & 15) == COPY ? address + 4 * DMA_PAGE : address, 8);
+	slot_put(bench, SLOT_DST, address + ((cmd & 15) == COPY ? 0x4000 : 0), 8);
 	slot_put(bench, SLOT_LEN, length, 4);
 	slot_put(bench, SLOT_PAT, 7, 4);
 	slot_put(bench, SLOT_CMD, cmd, 4);
@@ -211,7 +211,7 @@ static uint32_t expect_request(struct bench *bench, uint32_t attr, uint64_t addr
 	struct {
 		struct wire_page_request head;
 		struct wire_page_range range;
-	} body;
+	} body = { .head.nr = 0 };
 	struct wire_header header;
 
 	assert_true(receive(bench, &header, &body, sizeof(body)));
@@ -245,7 +245,7 @@ static void a_page_is_brought_in(void **state)
 	WAITS(bench);
 	assert_int_equal(respond(bench, cookie, 0), 0);
 	expect_state(bench, SLOT_DONE, 0);
-	assert_int_equal(bench->memory[2 * DMA_PAGE + 0x10], 7);
+	assert_int_equal(bench->memory[0x2010], 7);
 	assert_int_equal(view(bench, FAULT_VIEW_NREQ), 1);
 	assert_int_equal(view(bench, FAULT_VIEW_RESP), 0);
 	assert_int_equal(get(bench, 0x38), 1);
@@ -309,7 +309,7 @@ static void both_sides_are_one_group(void **state)
 	struct {
 		struct wire_page_request head;
 		struct wire_page_range range[2];
-	} body;
+	} body = { .head.nr = 0 };
 	struct wire_header header;
 
 	start(bench, COPY | ASK, A, 16, 0);
@@ -317,7 +317,7 @@ static void both_sides_are_one_group(void **state)
 	assert_int_equal(body.head.nr, 2);
 	assert_int_equal(body.range[0].address, A);
 	assert_int_equal(body.range[0].perm, WIRE_PAGE_READ);
-	assert_int_equal(body.range[1].address, A + 4 * DMA_PAGE);
+	assert_int_equal(body.range[1].address, A + UINT64_C(4) * DMA_PAGE);
 	assert_int_equal(body.range[1].perm, WIRE_PAGE_WRITE);
 	assert_int_equal(map(bench, RW, A, 5, 0), 0);
 	assert_int_equal(respond(bench, body.head.cookie, 0), 0);
@@ -407,7 +407,7 @@ static void the_end_of_the_space_ends_the_wait(void **state)
 {
 	struct bench *bench = *state;
 	const struct wire_dma_unmap unmap = { 24, WIRE_DMA_UNMAP_ALL | PASID(3), 0, 0 };
-	struct wire_page_request marker;
+	struct wire_page_request marker = { 0 };
 	struct wire_header header;
 	uint32_t cookie;
 
@@ -537,8 +537,8 @@ static void a_held_operation_gives_way_to_a_replacement(void **state)
 	assert_true(dma_is_quiet(&bench->dma));
 	dispatch_resume(&bench->dispatch);
 	expect_state(bench, SLOT_DONE, 0);
-	assert_int_equal(bench->memory[DMA_PAGE], 7);
-	assert_int_equal(bench->memory[2 * DMA_PAGE], 0);
+	assert_int_equal(bench->memory[0x1000], 7);
+	assert_int_equal(bench->memory[0x2000], 0);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -246,6 +246,50 @@ static void a_burst_of_threads_ends_with_its_memory(void **state)
 	}
 }
 
+static int replace(struct bench *bench, int fd)
+{
+	const struct wire_dma_map wire = { sizeof(wire), 3 | WIRE_DMA_MAP_REPLACE, 0, A, SIZE };
+	static struct msg msg;
+
+	msg_init(&msg);
+	msg.body = (const uint8_t *)&wire;
+	msg.size = sizeof(wire);
+	msg_add(&msg, dup(fd));
+	return call_message(&bench->call, dma_map, &bench->dma, &msg);
+}
+
+/* Four operations write all the time; none of them ends, and what was replaced stays as it is. */
+static void a_burst_of_threads_goes_on_elsewhere(void **state)
+{
+	struct bench *bench = *state;
+	int other = memfd_create("other", MFD_CLOEXEC);
+	uint8_t *memory[2] = { bench->memory, NULL };
+
+	assert_int_equal(ftruncate(other, SIZE), 0);
+	memory[1] = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, other, 0);
+	assert_ptr_not_equal(memory[1], MAP_FAILED);
+	bench->call.session.limits.viommu.version = 1;
+	bench->call.session.limits.viommu.replace = true;
+	for (uint32_t slot = 0; slot < 4; slot++) {
+		put(bench, slot, SLOT_COUNT, UINT32_MAX);
+		start(bench, slot, FILL, A, 0);
+	}
+	for (int round = 1; round <= 200; round++) {
+		const uint8_t *old = memory[(round + 1) % 2];
+
+		while (replace(bench, round % 2 ? other : bench->file) == -EINPROGRESS)
+			await(bench);
+		memset(memory[(round + 1) % 2], 0, SIZE);
+		device_run(&bench->device);
+		for (uint32_t i = 0; i < SIZE; i++)
+			assert_int_equal(old[i], 0);
+		for (uint32_t slot = 0; slot < 4; slot++)
+			assert_int_equal(get(bench, slot, SLOT_STATE), SLOT_RUN);
+	}
+	munmap(memory[1], SIZE);
+	close(other);
+}
+
 static void a_reset_waits_for_threads(void **state)
 {
 	struct bench *bench = *state;
@@ -308,6 +352,7 @@ int main(void)
 		CASE(stop_gives_a_message_up_and_sends_it_again),
 		CASE(only_states_that_can_be_are_restored),
 		THREADS(a_burst_of_threads_ends_with_its_memory),
+		THREADS(a_burst_of_threads_goes_on_elsewhere),
 		THREADS(a_reset_waits_for_threads),
 		THREADS(threads_rest_while_stopped),
 		THREADS(a_fence_ends_copies),

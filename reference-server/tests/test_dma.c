@@ -18,8 +18,8 @@
 #define TOP (UINT64_MAX - DMA_PAGE + 1)
 
 struct bench {
-	struct call call;
 	struct dma dma;
+	struct call call;
 	int file;		/* four pages */
 	unsigned int fds_before;
 };

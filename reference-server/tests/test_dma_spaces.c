@@ -21,8 +21,8 @@
 #define PAGES 16
 
 struct bench {
-	struct call call;
 	struct dma dma;
+	struct call call;
 	int file;
 	unsigned int fds_before;
 };
@@ -399,6 +399,61 @@ static void the_end_of_the_client_drops_all_spaces(void **state)
 	assert_int_equal(look(bench, 1, UINT64_C(1) << 38), -ENOENT);
 }
 
+static const struct session_viommu poc = {
+	.poc = true, .pasid_bits = 20, .max_pasids = 3, .address_bits = 64, .page_requests = 1,
+};
+
+static void the_poc_dialect_spells_it_in_its_way(void **state)
+{
+	struct bench *bench = *state;
+	struct dma_part part = { .space = 2, .address = 0x1000, .size = 1, .place = 0 };
+
+	bench->call.session.limits.viommu = poc;
+	assert_int_equal(map(bench, RW | REPLACE, 0x1000, 1, 0), -EINVAL);
+	assert_int_equal(unmap(bench, RANGE, 0x1000, 1), -EINVAL);
+	for (int round = 0; round < 20; round++) {
+		assert_int_equal(map(bench, RW, 0x1000, 1, 0), 0);
+		for (int pasid = 0; pasid < 3; pasid++)
+			assert_int_equal(map(bench, RW | PASID(round + pasid), 0x1000, 1, 1), 0);
+		assert_int_equal(map(bench, RW | PASID(round + 3), 0x1000, 1, 1), -ENOSPC);
+		/* The same again is a change; all is of all, or of nothing. */
+		assert_int_equal(map(bench, WIRE_DMA_MAP_WRITE, 0x1000, 1, 2), 0);
+		assert_int_equal(look(bench, 0, 0x1000), -EACCES);
+		assert_int_equal(map(bench, RW, 0x1000, 2, 2), -EEXIST);
+		assert_int_equal(unmap(bench, ALL | PASID(round), 0, 0), -ENOENT);
+		assert_int_equal(unmap(bench, ALL, 0, 0), 0);
+		assert_int_equal(removed(bench), 4 * DMA_PAGE);
+		assert_int_equal(bench->dma.count, 0);
+		assert_int_equal(space_bytes(&bench->dma.space), 0);
+	}
+	assert_int_equal(map(bench, RW | PASID(1), 0x1000, 1, 1), 0);
+	assert_int_equal(hold(bench, &part), 0);
+	assert_int_equal(unmap(bench, ALL, 0, 0), -EINPROGRESS);
+	dma_release(&bench->dma, &part);
+	assert_int_equal(unmap(bench, ALL, 0, 0), 0);
+	assert_int_equal(space_bytes(&bench->dma.space), 0);
+	assert_int_equal(transport_queued(&bench->call.session.transport), 0);
+	assert_true(released(bench));
+}
+
+static void the_first_pasid_settles_the_dialect(void **state)
+{
+	struct bench *bench = *state;
+	struct session_limits *limits = &bench->call.session.limits;
+
+	limits->viommu = (struct session_viommu){ .version = 0 };
+	limits->latent = poc;
+	assert_int_equal(map(bench, RW, 0x1000, 1, 0), 0);
+	assert_int_equal(map(bench, RW, 0x1000, 1, 0), -EEXIST);
+	assert_int_equal(unmap(bench, ALL, 0, 0), -EINVAL);
+	assert_int_equal(unmap(bench, PASID(3), 0x1000, 1), -ENOENT);
+	assert_true(limits->viommu.poc);
+	assert_int_equal(map(bench, RW, 0x1000, 1, 0), 0);
+	assert_int_equal(map(bench, RW | PASID(3), 0x1000, 1, 0), 0);
+	assert_int_equal(unmap(bench, ALL, 0, 0), 0);
+	assert_int_equal(removed(bench), 2 * DMA_PAGE);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -416,6 +471,8 @@ int main(void)
 		CASE(the_end_of_a_pasid_is_marked_before_the_reply),
 		CASE(markers_that_are_not_read_do_not_pile_up),
 		CASE(the_end_of_the_client_drops_all_spaces),
+		CASE(the_poc_dialect_spells_it_in_its_way),
+		CASE(the_first_pasid_settles_the_dialect),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

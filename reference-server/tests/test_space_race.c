@@ -115,20 +115,19 @@ static void *race_read(void *arg)
 	struct race *race = reader->race;
 	uint64_t random = reader->number + 1;
 	struct atc atc = { 0 };
-	bool hit;
+	struct atc_found found;
 
 	while (!atomic_load_explicit(&race->over, memory_order_relaxed)) {
 		unsigned int i = (unsigned int)(random_next(&random) % PLACES);
 		const struct place *place = &race->place[i];
-		uint64_t page = place->first + random_next(&random) % place->pages, run, entry;
+		uint64_t page = place->first + random_next(&random) % place->pages;
 
 		hazard_publish(&race->hazards, reader->number, page, page + 7);
-		entry = atc_find(reader->number % 2 ? NULL : &atc, &race->space, page, 8, &run,
-				 &hit);
-		atomic_fetch_add_explicit(&race->cached, hit, memory_order_relaxed);
-		if (entry)
-			race_use(race, i, entry, page, reader->number);
-		if (run > 8 || (!entry && run))
+		found = atc_find(reader->number % 2 ? NULL : &atc, &race->space, page, 8);
+		atomic_fetch_add_explicit(&race->cached, found.hit, memory_order_relaxed);
+		if (found.entry)
+			race_use(race, i, found.entry, page, reader->number);
+		if (found.run > 8 || (!found.entry && found.run))
 			race_violation(race);
 		if (page % 16 == 0)
 			hazard_narrow(&race->hazards, reader->number, page);
