@@ -16,7 +16,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all install conformance soak coverage mutation caught everything units fuzz afl fuzzers
-.PHONY: corpus replay bench benches test peers report lint format clean help setup FORCE
+.PHONY: corpus replay bench benches limits test peers report lint format clean help setup FORCE
 MAKEFLAGS += --no-builtin-rules --no-print-directory $(if $(MAKELEVEL:0=),,-j$(CORES))
 
 FLOWS := reference-server harness
@@ -156,6 +156,13 @@ conformance: $(B)/libvuc.so $(INSTALLED) $(sort $(B)/vuc-server $(OURS)) ## case
 
 soak: ## the cases about mappings under a running device in full length; prints their figures
 	@$(MAKE) conformance CASES=cases/viommu SCALE=1 LEVEL=all JOBS=1
+
+# The short run is a tenth of the load; each has a baseline of its own.
+limits: $(B)/libvuc.so $(INSTALLED) $(sort $(B)/vuc-server $(OURS)) ## floods: QUICK=1, BASELINE=
+	@$$(cat build/python) ci/limits.py $(if $(TARGET),--target="$(TARGET)") \
+		$(if $(SERVER),--server="$$SERVER") $(if $(BASELINE),--baseline="$(BASELINE)") \
+		$(if $(filter 1,$(QUICK)),--quick) $(if $(K),--select="$$K") \
+		$(if $(VERSION),--version="$(VERSION)") $(ARGS)
 
 corpus: ## what the cases send, as programs in build/corpus/cases/: seeds of fuzzers
 	@rm -rf $(B)/corpus/cases $(B)/corpus/timed

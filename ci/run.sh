@@ -182,6 +182,11 @@ part_faults() { # 180
 		harness/tests/test_null_servers.py reference-server/tests
 }
 
+# A tenth of each flood against the committed baseline.
+part_limits() { # 60
+	check limits make limits QUICK=1
+}
+
 part_lint() { # 60
 	if command -v clang-tidy >/dev/null && command -v cppcheck >/dev/null; then
 		check lint make lint

@@ -2,10 +2,10 @@
 /*
  * vuc.h - the C interface of libvuc.so, the harness of the vfio-user conformance suite.
  *
- * Five parts, used in this order: the schema (what each message looks like), the client (one
+ * Six parts, used in this order: the schema (what each message looks like), the client (one
  * connection to a server), the target (the process that serves it), the oracles (evidence
- * outside the messages) and what the envelope checker and the model found. Python mirrors this
- * file in vuc/_abi.py; a test compares the two field by field.
+ * outside the messages), what the envelope checker and the model found, and floods. Python mirrors
+ * this file in vuc/_abi.py; a test compares the two field by field.
  *
  * Conventions. Functions return 0 or a count on success and a negative errno on failure; errno
  * is not used. Times are milliseconds and relative; a timeout of 0 asks once without waiting.
@@ -386,5 +386,123 @@ VUC_EXPORT void vuc_probe_close_fd(struct vuc_probe *probe);	/* our copy of what
 VUC_EXPORT int vuc_probe_released(struct vuc_probe *probe, int timeout_ms);
 /* Number of bytes that came through the pipe (an interrupt signalled into it writes 8). */
 VUC_EXPORT int64_t vuc_probe_bytes(struct vuc_probe *probe);
+
+/* ---- floods: one message very many times, and an honest client beside it ---- */
+
+#define VUC_FLOOD_ERRORS 8	/* different errnos that are told apart */
+#define VUC_FLOOD_BUCKETS 160	/* of a histogram: four for each power of two of nanoseconds */
+
+enum vuc_flood_flags {
+	/* Replies are not read; the run ends with -EAGAIN when nothing more fits. */
+	VUC_FLOOD_UNREAD = 1,
+	/* The run ends with -ECANCELED behind the first reply that is an error. */
+	VUC_FLOOD_STOP = 2,
+};
+
+/* A field of the message: base + step * i, i its number, or that scattered, modulo period. */
+struct vuc_flood_stride {
+	uint32_t offset;	/* from the start of the message */
+	uint32_t width;		/* 1, 2, 4 or 8 */
+	uint64_t base;
+	uint64_t step;
+	uint64_t period;	/* 0 = none */
+	uint32_t scatter;	/* 1: neighbours are far apart, none comes twice in 2^k = period */
+	uint32_t reserved;
+};
+
+struct vuc_flood_spec {
+	const void *message;	/* the template, header included; its id is the number */
+	uint32_t size;
+	uint32_t window;	/* most messages without a reply, 1 to 32768 */
+	uint64_t first;		/* the number of the first message */
+	uint64_t count;
+	const struct vuc_flood_stride *strides;	/* at most 4 */
+	uint32_t nstrides;
+	uint32_t flags;		/* enum vuc_flood_flags */
+	const int32_t *fds;	/* are passed in turns; a multiple of `each` */
+	uint32_t nfds;
+	uint32_t each;		/* descriptors of one message, at most VUC_MAX_FDS */
+	uint64_t memfd_size;	/* above 0: a new memfd of this size with each message instead */
+	int32_t timeout_ms;	/* silence after which the server is given up */
+	uint32_t reserved;
+};
+
+struct vuc_flood_error {
+	uint64_t count;
+	uint32_t error;
+	uint32_t reserved;
+};
+
+struct vuc_flood_result {
+	uint64_t sent;		/* messages of this run */
+	uint64_t succeeded;	/* replies of this and of former runs */
+	uint64_t refused;
+	uint64_t first_refused;	/* number of that message; ~0 = none */
+	uint64_t commands;	/* of the server; they are not answered */
+	uint64_t bytes;		/* that were received */
+	uint64_t elapsed_ns;
+	struct vuc_flood_error errors[VUC_FLOOD_ERRORS];
+	uint64_t latency[VUC_FLOOD_BUCKETS];	/* of the replies, from the sendmsg on */
+	uint64_t waiting;	/* messages of all runs without a reply so far */
+};
+
+/*
+ * A flood over a connected and negotiated socket, which stays the caller's and which nobody else
+ * may use meanwhile. A run sends `count` messages and takes all replies; it ends by its counts and
+ * not by time, so that the caller measures at known numbers. What it leaves behind, a half-sent
+ * message or unread replies, belongs to the next run. Returns 0; -EPIPE when the server has closed;
+ * -ETIMEDOUT when it neither read nor replied for the timeout; as the flags say; -EPROTO when
+ * framing is lost; -EINVAL. *out has what happened, however it ended.
+ */
+struct vuc_flood;
+VUC_EXPORT int vuc_flood_open(int fd, struct vuc_flood **out);
+VUC_EXPORT void vuc_flood_free(struct vuc_flood *flood);
+VUC_EXPORT int vuc_flood_run(struct vuc_flood *flood, const struct vuc_flood_spec *spec,
+			     struct vuc_flood_result *out);
+
+/* Read at most `bytes` of what is due, `chunk` by one read: a slow reader. As vuc_flood_run. */
+VUC_EXPORT int vuc_flood_read(struct vuc_flood *flood, uint64_t bytes, uint32_t chunk,
+			      int32_t timeout_ms, struct vuc_flood_result *out);
+
+/* Processor time in ns of a small message over a socket and back, here and now. -errno. */
+VUC_EXPORT int64_t vuc_flood_calibrate(uint32_t rounds);
+
+enum vuc_steady_flags {
+	VUC_STEADY_TIMED = 1,	/* how long its reply takes is counted */
+	VUC_STEADY_AGAIN = 2,	/* is sent again until the reply is as expected */
+};
+
+struct vuc_steady_step {
+	const void *message;	/* header included; the id is filled in */
+	const void *expected;	/* what the reply has at `offset` of its payload; NULL = anything */
+	uint32_t size;
+	uint32_t expected_size;
+	uint32_t offset;
+	uint32_t flags;		/* enum vuc_steady_flags */
+	int32_t fd;		/* that goes with the message, the caller's; -1 = none */
+	uint32_t reserved;
+};
+
+struct vuc_steady_result {
+	uint64_t rounds;	/* that went well */
+	uint64_t timed;		/* replies in the histogram */
+	uint64_t longest_ns;
+	uint64_t latency[VUC_FLOOD_BUCKETS];
+	int32_t error;		/* 0; -ETIMEDOUT, -EPIPE, -EPROTO; -EBADMSG: not as expected; a
+				 * positive errno of a refusal */
+	uint32_t step;		/* the last one; after an error the one that met it */
+};
+
+/*
+ * An honest client in a thread of its own over such a socket: the same steps, at most 16, over and
+ * over, until one goes wrong or vuc_steady_stop, which waits for so many rounds, frees it and fills
+ * *out. The steps are copied. `timeout_ms` is for a reply, and for a step that is sent again.
+ * -EINVAL, -ENOMEM, -EAGAIN.
+ */
+struct vuc_steady;
+VUC_EXPORT int vuc_steady_start(int fd, const struct vuc_steady_step *steps, uint32_t nsteps,
+				int32_t timeout_ms, struct vuc_steady **out);
+VUC_EXPORT void vuc_steady_stop(struct vuc_steady *steady, uint64_t rounds,
+				struct vuc_steady_result *out);
 
 #endif

@@ -253,6 +253,8 @@ int dirty_start(struct dirty *dirty, const uint8_t *data, size_t size, uint64_t 
 	if (error)
 		return error;
 	dirty_forget(dirty);
+	if (fault_on(FAULT_log_is_taken_eagerly))
+		fault_forget(1 << 20);
 	atomic_store(&dirty->on, true);
 	*page_size = DIRTY_PAGE;
 	return 0;

@@ -109,6 +109,8 @@ void dispatch_message(const struct dispatch *dispatch, struct msg *msg)
 
 	if (dispatch_reply(dispatch, msg, false))
 		return;
+	for (volatile int i = 0; fault_on(FAULT_command_costs_a_sweep) && i < 4096; i++)
+		continue;
 	if (msg->count > dispatch->max_msg_fds && fault_on(FAULT_surplus_fds_crash))
 		abort();
 	if (command && msg->count > command->max_fds && fault_on(FAULT_surplus_fds_stay_open))

@@ -186,7 +186,8 @@ int dma_await(struct dma *dma, enum dma_cause cause)
 
 void dma_leave(struct dma *dma, uint64_t entry)
 {
-	dma->count--;
+	if (!fault_on(FAULT_unmap_returns_no_quota))
+		dma->count--;
 	if (!(entry & SPACE_MESSAGE))
 		window_leave(&dma->windows, space_entry_window(entry));
 }

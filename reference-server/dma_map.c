@@ -71,6 +71,16 @@ static bool dma_is_there(const struct dma_request *request)
 	       there.pages == range_size(request->range) / DMA_PAGE;
 }
 
+/* Whether there may be no more mappings. */
+static bool dma_is_full(const struct dma *dma)
+{
+	uint32_t most = dma->session->limits.max_dma_maps;
+
+	if (fault_on(FAULT_half_of_the_maps_is_enough))
+		most /= 2;
+	return dma->count >= most && !fault_on(FAULT_maps_without_limit);
+}
+
 /* 0 and *out, which has pages if there is something to map; or what the reply says. */
 static int dma_map_check(struct dma *dma, const struct wire_dma_map *map, struct dma_request *out)
 {
@@ -86,13 +96,15 @@ static int dma_map_check(struct dma *dma, const struct wire_dma_map *map, struct
 	out->table = out->backing ? &dma->backing : dma_space(dma, out->space);
 	if (dma_viommu(dma)->poc)
 		out->replaces = dma_is_there(out);
+	for (volatile uint64_t i = 0; fault_on(FAULT_overlap_is_searched) && i < dma->count;
+	     i += 32)
+		continue;
 	if (!out->replaces && dma_find(out->table, out->range, &there))
 		return dma_overlap(out->range, &there);
 	if (out->replaces && !out->table)
 		return -ENOENT;
-	if (!out->replaces && !out->backing && dma->count >= dma->session->limits.max_dma_maps &&
-	    !fault_on(FAULT_maps_without_limit))
-		return -ENOSPC;
+	if (!out->replaces && !out->backing && dma_is_full(dma))
+		return fault_on(FAULT_full_is_einval) ? -EINVAL : -ENOSPC;
 	out->pages = range_size(out->range) / DMA_PAGE;
 	return 0;
 }
@@ -118,6 +130,8 @@ static int dma_insert(struct dma *dma, struct dma_request *request, uint64_t ent
 	if (!error && fresh)
 		space_set_add(&dma->pasids, request->table);
 	dma->count += !error && !request->backing;
+	if (!error && fault_on(FAULT_map_forgets_a_record))
+		fault_forget(128);
 	return error;
 }
 

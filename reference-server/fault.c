@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool fault_selected[FAULT_COUNT];
@@ -16,6 +17,7 @@ static const struct fault_text {
 } fault_texts[] = {
 #define FAULT_TEXT(name, sentence) { #name, sentence },
 	FAULT_LIST(FAULT_TEXT)
+	FAULT_FLOOD_LIST(FAULT_TEXT)
 #undef FAULT_TEXT
 };
 
@@ -35,9 +37,20 @@ int fault_select(const char *name)
 	return -ENOENT;
 }
 
-void fault_print(void)
+void fault_forget(size_t size)
 {
-	for (int i = 0; i < FAULT_COUNT; i++)
+	static void *volatile last;
+
+	last = malloc(size);
+	if (last)
+		memset(last, 1, size);
+}
+
+void fault_print(bool floods)
+{
+	const int first = floods ? FAULT_FLOODS : 0, end = floods ? FAULT_COUNT : FAULT_FLOODS;
+
+	for (int i = first; i < end; i++)
 		printf("%s: %s\n", fault_texts[i].name, fault_texts[i].sentence);
 }
 

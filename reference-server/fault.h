@@ -10,6 +10,7 @@
 #define FAULT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* FAULT(name, sentence) */
 #define FAULT_LIST(FAULT) \
@@ -162,9 +163,31 @@
 	FAULT(server_polls_busily, "the loop polls and never waits") \
 	FAULT(sigterm_waits_for_the_client, "SIGTERM is ignored while a client is connected")
 
+/*
+ * Those of limits: what a server does with many of something, which no case about one of it can
+ * notice. `make limits` has to, against its baseline (tests/flood_faults.toml); --fault=floods
+ * lists them.
+ */
+#define FAULT_FLOOD_LIST(FAULT) \
+	FAULT(overlap_is_searched, "each DMA_MAP looks at all mappings, one after the other") \
+	FAULT(unmap_returns_no_quota, "mappings that are gone count for the limit") \
+	FAULT(nodes_are_not_returned, "nodes of the table are not used again") \
+	FAULT(map_forgets_a_record, "each DMA_MAP leaves a small piece of memory behind") \
+	FAULT(log_is_taken_eagerly, "the log of writes takes all of its memory at its start") \
+	FAULT(log_lines_without_limit, "lines of log are not limited in their rate") \
+	FAULT(full_is_einval, "what is beyond the limit is refused with EINVAL") \
+	FAULT(half_of_the_maps_is_enough, "half of the mappings that are announced can be had") \
+	FAULT(queue_grows_by_its_history, \
+	      "the queue of replies grows though it has only to be moved to its beginning") \
+	FAULT(command_costs_a_sweep, "each command goes over a table that it has no use for") \
+	FAULT(client_forgets_a_page, "each client leaves a page of memory behind")
+
 enum fault {
 #define FAULT_ENUM(name, sentence) FAULT_##name,
 	FAULT_LIST(FAULT_ENUM)
+	FAULT_FLOODS,			/* the first of its list */
+	FAULT_BEFORE_FLOODS = FAULT_FLOODS - 1,
+	FAULT_FLOOD_LIST(FAULT_ENUM)
 #undef FAULT_ENUM
 	FAULT_COUNT
 };
@@ -177,11 +200,15 @@ bool fault_on(enum fault fault);
 /* Selects the fault of that name, too: 0, or -ENOENT. */
 int fault_select(const char *name);
 
-/* One line "name: sentence" for each fault to standard output. */
-void fault_print(void);
+/* One line "name: sentence" for each fault of one of the lists to standard output. */
+void fault_print(bool floods);
+
+/* Takes memory that nobody gives back. */
+void fault_forget(size_t size);
 
 #else
 #define fault_on(fault) ((void)(fault), false)
+#define fault_forget(size) ((void)(size))
 #endif
 
 #endif

@@ -122,7 +122,7 @@ static const char main_help[] =
 	"  --t-idle=MS              longest time in which a client reads nothing (60000)\n"
 	"  --t-dma=MS               longest time for the reply to a DMA message (30000)\n"
 	"  --t-drain=MS             longest time that DMA may delay a command (30000)\n"
-	"  --fault=NAME|list        break one rule on purpose (only in the faulty build)\n"
+	"  --fault=NAME|list|floods break one rule on purpose (only in the faulty build)\n"
 	"  --verbose                log connections and refused commands\n"
 	"  --help, --version\n";
 
@@ -240,9 +240,9 @@ static int main_set_features(struct server_options *server, enum main_option opt
 static int main_fault(const char *name)
 {
 #ifdef VUC_FAULTS
-	if (strcmp(name, "list") != 0)
+	if (strcmp(name, "list") != 0 && strcmp(name, "floods") != 0)
 		return fault_select(name);
-	fault_print();
+	fault_print(strcmp(name, "floods") == 0);
 	exit(0);
 #else
 	(void)name;

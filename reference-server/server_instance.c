@@ -123,6 +123,8 @@ void server_instance_begin(struct server_instance *instance, int fd,
 			   const struct server_options *options)
 {
 	session_open(&instance->session, fd, server_max_message(options));
+	if (fault_on(FAULT_client_forgets_a_page))
+		fault_forget(4096);
 	instance->session.t_dma = options->t_dma;
 	dma_attach(&instance->dma, &instance->session);
 	region_attach(&instance->device.table, &instance->session.limits);

@@ -77,7 +77,9 @@ void server_serve(struct server_instance *instance, uint32_t events)
 			continue;
 		break;
 	}
-	transport_flush(transport);
+	/* A full queue has been tried; were it to empty now, nothing would call for the rest. */
+	if (transport_takes_more(transport))
+		transport_flush(transport);
 	if (n == 0 || n == -ENOMEM)
 		session_advance(session, SESSION_BROKEN);
 	/* Nobody is left who could release what holds a command back. */

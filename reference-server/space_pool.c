@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "fault.h"
+
 #define SPACE_CHUNK ((size_t)SPACE_CHUNK_PAGES * SPACE_PAGE)
 #define SPACE_NODE (SPACE_SPARSE_WIDTH * sizeof(uint64_t))
 #define SPACE_NODES (SPACE_PAGE / SPACE_NODE)	/* sparse nodes in a page */
@@ -254,6 +256,8 @@ void space_pool_give(struct space_pool *pool, _Atomic uint64_t *node, bool spars
 {
 	char *page = (char *)node - ((uintptr_t)node & (SPACE_PAGE - 1));
 
+	if (fault_on(FAULT_nodes_are_not_returned))
+		return;
 	if (!sparse) {
 		space_page_give(pool, page);
 		return;

@@ -148,9 +148,14 @@ void *transport_append(struct transport *t, size_t size)
 	size_t queued = transport_queued(t), need = queued + size;
 	uint8_t *bytes;
 
-	/* Grows in few and large steps, so that many small replies cost few copies. */
-	if (need > t->out.capacity - t->out.begin && need < 4 * t->out.capacity)
-		need = 4 * t->out.capacity;
+	/*
+	 * Grows in few and large steps, so that many small replies cost few copies; to twice what
+	 * it holds and no more, however long the peer keeps it from running empty.
+	 */
+	if (need > t->out.capacity - t->out.begin && fault_on(FAULT_queue_grows_by_its_history))
+		need += 3 * t->out.capacity;
+	else if (need > t->out.capacity - t->out.begin && 2 * need > t->out.capacity)
+		need *= 2;
 	if (need < TRANSPORT_OUT_LEAST)
 		need = TRANSPORT_OUT_LEAST;
 	if (transport_room(&t->out, need))

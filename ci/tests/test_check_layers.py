@@ -104,7 +104,7 @@ def test_layers_that_cannot_be_read_are_refused():
 def test_the_layers_of_the_project_can_be_read():
     text = (Path(check_layers.__file__).parent / "layers.txt").read_text(encoding="utf-8")
     layers = check_layers.read_layers(text)
-    assert layers.flows["reference-server"][0] == "log"
+    assert layers.flows["reference-server"][0] == "fault"
     assert layers.flows["reference-server"][-1] == layers.flows["harness"][-1] == "main"
 
 

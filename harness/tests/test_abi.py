@@ -39,7 +39,7 @@ def run_c(tmp_path, rows):
 
 def header_structs():
     found = re.findall(r"struct (vuc_\w+) \{(.*?)\n\};", HEADER, flags=re.DOTALL)
-    return {name: re.findall(r"(\w+)(?:\[\d+\])?;", body) for name, body in found}
+    return {name: re.findall(r"(\w+)(?:\[\w+\])?;", body) for name, body in found}
 
 
 def header_enums():

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 DEFINES = {"VUC_ABI_VERSION": 1, "VUC_NESTED": 0x10000, "VUC_MAX_FDS": 253,
-           "VUC_PROGRAM_SIZE": 0x100000}
+           "VUC_PROGRAM_SIZE": 0x100000, "VUC_FLOOD_ERRORS": 8, "VUC_FLOOD_BUCKETS": 160}
 
 ENUMS: dict[str, dict[str, int]] = {
     "vuc_role": {
@@ -48,9 +48,12 @@ ENUMS: dict[str, dict[str, int]] = {
         "VUC_TARGET_UNKNOWN": 4,
     },
     "vuc_oracle": {"VUC_ORACLE_LEASE": 1, "VUC_ORACLE_SEAL": 2, "VUC_ORACLE_PIPE": 4},
+    "vuc_flood_flags": {"VUC_FLOOD_UNREAD": 1, "VUC_FLOOD_STOP": 2},
+    "vuc_steady_flags": {"VUC_STEADY_TIMED": 1, "VUC_STEADY_AGAIN": 2},
 }
 
-# Fields that are pointers to other structures of the table name them as "struct*".
+# Fields that are pointers to other structures of the table name them as "struct*"; arrays of them
+# are (struct, length).
 STRUCTS: dict[str, list[tuple[str, Any]]] = {
     "vuc_command": [
         ("name", c_char_p),
@@ -127,23 +130,85 @@ STRUCTS: dict[str, list[tuple[str, Any]]] = {
         ("page_tables_kib", c_int64),
         ("cpu_ms", c_int64),
     ],
+    "vuc_flood_stride": [
+        ("offset", c_uint32),
+        ("width", c_uint32),
+        ("base", c_uint64),
+        ("step", c_uint64),
+        ("period", c_uint64),
+        ("scatter", c_uint32),
+        ("reserved", c_uint32),
+    ],
+    "vuc_flood_spec": [
+        ("message", c_void_p),
+        ("size", c_uint32),
+        ("window", c_uint32),
+        ("first", c_uint64),
+        ("count", c_uint64),
+        ("strides", "vuc_flood_stride*"),
+        ("nstrides", c_uint32),
+        ("flags", c_uint32),
+        ("fds", POINTER(c_int32)),
+        ("nfds", c_uint32),
+        ("each", c_uint32),
+        ("memfd_size", c_uint64),
+        ("timeout_ms", c_int32),
+        ("reserved", c_uint32),
+    ],
+    "vuc_flood_error": [("count", c_uint64), ("error", c_uint32), ("reserved", c_uint32)],
+    "vuc_flood_result": [
+        ("sent", c_uint64),
+        ("succeeded", c_uint64),
+        ("refused", c_uint64),
+        ("first_refused", c_uint64),
+        ("commands", c_uint64),
+        ("bytes", c_uint64),
+        ("elapsed_ns", c_uint64),
+        ("errors", ("vuc_flood_error", DEFINES["VUC_FLOOD_ERRORS"])),
+        ("latency", c_uint64 * DEFINES["VUC_FLOOD_BUCKETS"]),
+        ("waiting", c_uint64),
+    ],
+    "vuc_steady_step": [
+        ("message", c_void_p),
+        ("expected", c_void_p),
+        ("size", c_uint32),
+        ("expected_size", c_uint32),
+        ("offset", c_uint32),
+        ("flags", c_uint32),
+        ("fd", c_int32),
+        ("reserved", c_uint32),
+    ],
+    "vuc_steady_result": [
+        ("rounds", c_uint64),
+        ("timed", c_uint64),
+        ("longest_ns", c_uint64),
+        ("latency", c_uint64 * DEFINES["VUC_FLOOD_BUCKETS"]),
+        ("error", c_int32),
+        ("step", c_uint32),
+    ],
 }
 
 # Handles: structures that only the library looks into.
-HANDLES = ("vuc_client", "vuc_target", "vuc_memory", "vuc_probe")
+HANDLES = ("vuc_client", "vuc_target", "vuc_memory", "vuc_probe", "vuc_flood", "vuc_steady")
+
+
+def _kind(made: dict[str, type[Structure]], kind: Any) -> Any:
+    if isinstance(kind, tuple):
+        return made[kind[0]] * kind[1]
+    return POINTER(made[kind[:-1]]) if isinstance(kind, str) else kind
 
 
 def _declare() -> dict[str, type[Structure]]:
     made: dict[str, type[Structure]] = {name: type(name, (Structure,), {}) for name in HANDLES}
     for name, fields in STRUCTS.items():
-        kinds = [(f, POINTER(made[k[:-1]]) if isinstance(k, str) else k) for f, k in fields]
+        kinds = [(field, _kind(made, kind)) for field, kind in fields]
         made[name] = type(name, (Structure,), {"_fields_": kinds})
     return made
 
 
 types = _declare()
 pointers = {name: POINTER(kind) for name, kind in types.items()}
-_client, _target, _memory, _probe, _message = (
+_client, _target, _memory, _probe, _flood, _steady, _message = (
     pointers[name] for name in (*HANDLES, "vuc_message")
 )
 
@@ -207,6 +272,17 @@ FUNCTIONS: dict[str, tuple[Any, list]] = {
     "vuc_probe_close_fd": (None, [_probe]),
     "vuc_probe_released": (c_int, [_probe, c_int]),
     "vuc_probe_bytes": (c_int64, [_probe]),
+    "vuc_flood_open": (c_int, [c_int, POINTER(_flood)]),
+    "vuc_flood_free": (None, [_flood]),
+    "vuc_flood_run": (c_int, [_flood, pointers["vuc_flood_spec"], pointers["vuc_flood_result"]]),
+    "vuc_flood_read": (
+        c_int, [_flood, c_uint64, c_uint32, c_int32, pointers["vuc_flood_result"]]
+    ),
+    "vuc_flood_calibrate": (c_int64, [c_uint32]),
+    "vuc_steady_start": (
+        c_int, [c_int, pointers["vuc_steady_step"], c_uint32, c_int32, POINTER(_steady)]
+    ),
+    "vuc_steady_stop": (None, [_steady, c_uint64, pointers["vuc_steady_result"]]),
 }
 
 

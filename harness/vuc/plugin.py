@@ -60,6 +60,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                     f"repeat something (default: $SCALE, or {DEFAULT_SCALE})")
     group.addoption("--record", type=Path, metavar="DIR",
                     help="gets what each case sends, as programs")
+    group.addoption("--limits", type=Path, metavar="DIR",
+                    help="gets what each flood of cases/floods has measured")
     group.addoption("--report-dir", metavar="DIR", default="build/report",
                     help="gets <target>.xml and <target>.json (default: build/report)")
 

@@ -323,6 +323,23 @@ static void a_full_queue_stalls_and_loses_nothing(void **state)
 	assert_true(pair->t.stalled_since == CLOCK_NEVER);
 }
 
+static void a_queue_that_never_runs_empty_does_not_grow(void **state)
+{
+	enum { REPLY = 1 << 16, MOST = 16 * REPLY, REPLIES = 2000 };
+	static char bytes[REPLY];
+	struct pair *pair = *state;
+
+	for (int i = 0; i < REPLIES; i++) {
+		assert_non_null(transport_append(&pair->t, REPLY));
+		while (transport_queued(&pair->t) >= MOST - REPLY) {
+			transport_flush(&pair->t);
+			assert_true(transport_queued(&pair->t) > 0);
+			assert_int_equal(recv(pair->peer, bytes, REPLY, MSG_WAITALL), REPLY);
+		}
+	}
+	assert_true(pair->t.out.capacity <= 2 * MOST);
+}
+
 static unsigned int receive(int peer, char *byte, size_t size)
 {
 	union {
@@ -417,6 +434,7 @@ int main(void)
 		CASE(the_end_of_the_stream_is_told),
 		CASE(the_time_of_a_partial_message_begins_at_its_first_byte),
 		CASE(a_full_queue_stalls_and_loses_nothing),
+		CASE(a_queue_that_never_runs_empty_does_not_grow),
 		CASE(descriptors_leave_with_the_first_byte_of_their_reply),
 		CASE(too_many_waiting_descriptors_stop_the_input),
 		CASE(output_for_a_peer_that_left_is_dropped),

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What limits.py takes for worse than a baseline, and for the same."""
+
+import copy
+import json
+
+import limits
+import limits_judge
+import pytest
+
+from vuc.limits import SCHEMA_VERSION, Honest, Record
+from vuc.measure import Sample
+
+UNITS = range(0, 1600, 100)
+PASSED = [{"verdict": "PASS", "listing": ""}]
+FAILED = [{"verdict": "FAIL", "listing": "effect: it is so\nmore"}]
+
+
+def record(anon=lambda n: n, fds=lambda n: 10, cpu=lambda n: 100 * n, **words):
+    made = Record("X01", unit="map", calibration=2.0, one=True,
+                  recovered={"all": {"anon": 4, "fds": 0}},
+                  honest=Honest(10, 10.0, 20.0, 10.0, 20.0, 30.0), **words)
+    for n in UNITS:
+        made.add(n, Sample(anon=anon(n), file=0, shmem=0, page_tables=0, space=0, vmas=20,
+                           fds=fds(n), threads=1, log=0, cpu=cpu(n)))
+    return made
+
+
+def summed(*records, results=None):
+    return limits_judge.summary(records, results or PASSED * len(records))
+
+
+BASE = summed(record(refused_at=1000, errnos={"ENOSPC": 5}))
+
+
+def worse(one, base=None):
+    return {problem.what for problem in limits_judge.judge("X01", one, base or BASE)}
+
+
+def test_same_is_not_worse_and_neither_is_a_little_more():
+    assert not worse(BASE)
+    again = summed(record(lambda n: 1.2 * n, lambda n: 12, lambda n: 180 * n, refused_at=1010,
+                          errnos={"ENOSPC": 9}))
+    assert not worse(again)
+
+
+@pytest.mark.parametrize(("words", "what"), [
+    ({"anon": lambda n: 3 * n}, "most of anon"),
+    ({"fds": lambda n: 10 + n // 100}, "most of fds"),
+    ({"cpu": lambda n: 400 * n}, "processor time of a unit, in small messages"),
+    ({"refused_at": 500}, "point of refusal"),
+    ({"refused_at": None}, "point of refusal"),
+    ({"errnos": {"EINVAL": 5}}, "errno"),
+    ({"ended": True}, "end of the connection"),
+])
+def test_what_has_changed_is_named(words, what):
+    one = summed(record(**{"refused_at": 1000, "errnos": {"ENOSPC": 5}, **words}))
+    assert worse(one) == {what}
+
+
+def test_growth_that_bends_upwards_is_worse_though_it_comes_to_little_more():
+    base = summed(record(lambda n: 10 * n))
+    one = summed(record(lambda n: 10 * n * n / 1280))
+    assert "form of anon" in worse(one, base)
+
+
+def test_what_is_kept_and_what_makes_no_room_is_worse():
+    one = copy.deepcopy(BASE)
+    one["recovered"]["all"]["anon"] = 4000
+    one["one"] = False
+    assert worse(one) == {"anon that is kept (all)", "a unit that is given back"}
+
+
+def test_honest_client_is_starved_only_far_off():
+    one = copy.deepcopy(BASE)
+    one["honest"].update(ratio_p99=45.0, loaded_p99=900_000.0)
+    assert not worse(one)
+    one["honest"].update(ratio_p99=500.0)
+    assert len(worse(one)) == 1
+    one["honest"].update(ratio_p99=1.0, error="5 rounds, then ETIMEDOUT")
+    assert worse(one) == {"the honest client"}
+
+
+def test_noise_of_several_runs_makes_room():
+    noisy = [record(lambda n, f=factor: f * n) for factor in (1, 3)]
+    base = summed(*[record(refused_at=1000, errnos={"ENOSPC": 5})] * 2)
+    one = limits_judge.summary(noisy, PASSED * 2)
+    assert "most of anon" not in worse(one, base)
+    assert one["metrics"]["anon"]["spread"] == 3000
+
+
+def test_case_that_fails_in_each_run_is_worse():
+    assert "case" in worse(summed(record(), results=FAILED))
+    once = limits_judge.summary([record(refused_at=1000, errnos={"ENOSPC": 1})] * 2,
+                                FAILED + PASSED)
+    assert not worse(once)
+
+
+def test_flood_that_is_missing_is_worse_unless_only_a_part_was_run():
+    assert limits_judge.compare({}, {"X01": BASE}, part=True) == []
+    assert [one.now for one in limits_judge.compare({}, {"X01": BASE}, part=False)] == ["not run"]
+    assert limits_judge.compare({"X02": BASE}, {}, part=False) == []
+    failed = summed(record(), results=FAILED)
+    assert len(limits_judge.compare({"X02": failed}, {}, part=False)) == 1
+
+
+def test_baseline_keeps_the_other_mode_and_few_digits(tmp_path):
+    path = tmp_path / "b.json"
+    limits.write_baseline(path, "reference", "quick", {"X01": BASE})
+    limits.write_baseline(path, "reference", "full", {"X02": BASE})
+    data = json.loads(path.read_text())
+    assert set(data["modes"]) == {"quick", "full"}
+    assert "points" not in data["modes"]["quick"]["X01"]
+    assert limits.rounded(1.23456) == 1.235
+    assert not limits_judge.judge("X01", BASE, limits.read_baseline(path, "quick")["X01"])
+    assert limits.read_baseline(tmp_path / "none", "quick") == {}
+
+
+def test_baseline_of_another_schema_is_refused(tmp_path):
+    path = tmp_path / "b.json"
+    path.write_text(json.dumps({"schema": SCHEMA_VERSION + 1, "modes": {}}))
+    with pytest.raises(SystemExit, match="exit code 2"):
+        limits.read_baseline(path, "quick")
+
+
+def test_committed_baseline_has_all_floods_of_the_table():
+    text = (limits.ROOT / "cases/floods/README.md").read_text(encoding="utf-8")
+    floods = limits.read_baseline(limits.BASELINES / "reference.json", "quick")
+    assert floods and all(one["verdict"] == "PASS" for one in floods.values())
+    rows = {name.partition("-")[0] for name in floods}
+    assert all(f"| {row} |" in text for row in rows)
+
+
+@pytest.mark.parametrize(("case", "name"), [
+    ("floods/maps/x01_dense_maps", "X01"), ("floods/files/x09_map_that[behind-the-end]",
+                                            "X09-behind-the-end")])
+def test_case_is_named_as_its_record(case, name):
+    assert limits.flood_of(case) == name
+
+
+def test_table_has_a_line_for_each_flood_and_each_problem():
+    problems = limits_judge.judge("X01", summed(record(refused_at=5, errnos={"ENOSPC": 1})), BASE)
+    text = limits.table({"X01": BASE}, problems)
+    assert "X01" in text and "WORSE" in text and "point of refusal" in text
