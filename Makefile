@@ -16,6 +16,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all install conformance soak coverage mutation caught everything units fuzz afl fuzzers
+.PHONY: fuzz-faults fuzz-curve
 .PHONY: corpus replay bench benches limits test peers report lint format clean help setup FORCE
 MAKEFLAGS += --no-builtin-rules --no-print-directory $(if $(MAKELEVEL:0=),,-j$(CORES))
 
@@ -34,7 +35,7 @@ LIBS_reference-server = $(shell pkg-config --libs json-c)
 LIBS_harness = $(LIBS_reference-server)
 
 # Variants: the flags that an object and its link take beyond BASE.
-VARIANTS := plain asan tsan faulty cov pic fuzz quiet race afl cmplog fuzz-faulty afl-faulty
+VARIANTS := plain asan tsan faulty cov pic fuzz edges quiet flawed race afl cmplog afl-faulty
 FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FLAGS_asan += -fno-omit-frame-pointer -O1 -g
 FLAGS_tsan := -fsanitize=thread -O1 -g
@@ -43,11 +44,12 @@ FLAGS_cov := -fprofile-instr-generate -fcoverage-mapping -O1
 FLAGS_cov += -Wno-unused-command-line-argument -mllvm -runtime-counter-relocation
 FLAGS_pic := -fPIC -fvisibility=hidden
 FLAGS_fuzz := $(FLAGS_asan) -fsanitize=fuzzer-no-link
+FLAGS_edges := $(FLAGS_fuzz) -fno-sanitize-coverage=trace-cmp
 FLAGS_quiet := $(FLAGS_asan)
 FLAGS_race := $(FLAGS_tsan) -fsanitize=fuzzer-no-link
+FLAGS_flawed := $(FLAGS_edges) $(FLAGS_faulty)
 FLAGS_afl := $(FLAGS_asan)
 FLAGS_cmplog := $(FLAGS_asan)
-FLAGS_fuzz-faulty := $(FLAGS_fuzz) $(FLAGS_faulty)
 FLAGS_afl-faulty := $(FLAGS_afl) $(FLAGS_faulty)
 
 Q := $(if $(filter 1,$(V)),,@)
@@ -144,7 +146,8 @@ $(B)/flags: FORCE | setup
 NEEDS_TEST := test units everything $(B)/tests/%
 setup:
 	@CC='$(CC)' bash ci/setup.sh run $(if $(filter $(NEEDS_TEST),$(MAKECMDGOALS)),test) \
-		$(filter lint fuzz afl coverage mutation report,$(MAKECMDGOALS:caught=mutation))
+		$(sort $(filter lint fuzz afl coverage mutation report,\
+			$(patsubst fuzz-%,fuzz,$(MAKECMDGOALS:caught=mutation))))
 
 OURS := $(patsubst reference%,$(B)/vuc-server%,$(filter reference%,$(basename $(notdir $(TARGET)))))
 conformance: $(B)/libvuc.so $(INSTALLED) $(sort $(B)/vuc-server $(OURS)) ## cases against a server
@@ -206,7 +209,7 @@ clean: ## removes build/
 	rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile fuzz/rules.mk | \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile fuzz/rules.mk | \
 		while IFS='|' read -r name what; do \
 		printf '  make %-12s %s\n' "$$name" "$$what"; done
 

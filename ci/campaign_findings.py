@@ -123,7 +123,7 @@ class Replay:
     def once(self, *paths: Path) -> Report:
         """Runs them in one process, up to the first that fails."""
         environment = os.environ | {
-            "ASAN_OPTIONS": "handle_abort=1:abort_on_error=0:symbolize=1",
+            "ASAN_OPTIONS": "handle_abort=1:abort_on_error=0:symbolize=1:malloc_context_size=30",
             "UBSAN_OPTIONS": "print_stacktrace=1",
         }
         process = subprocess.Popen(

@@ -253,6 +253,12 @@ static int adapter_start(void)
 	return account_process(&adapter_link.process);
 }
 
+/* Who wrote the library may have read the specification in another way. */
+uint64_t link_readings(void)
+{
+	return 0;
+}
+
 int link_open(struct exec_link *out)
 {
 	*out = (struct exec_link){ &adapter_ops, &adapter_link };

@@ -20,6 +20,10 @@
 
 #define INPROC_READS ((uint32_t)EPOLLIN | EPOLLRDHUP)
 
+/*
+ * As the program has them without options, but for threads, and for mappings: so few that a program
+ * can have all of them.
+ */
 const struct server_options inproc_options = {
 	.fd = -1,
 	.devices = INPROC_DEVICES,
@@ -27,7 +31,7 @@ const struct server_options inproc_options = {
 	.offer = {
 		.max_msg_fds = 16,
 		.max_data_xfer_size = 1u << 20,
-		.max_dma_maps = 1u << 18,
+		.max_dma_maps = 1u << 10,
 		.pgsizes = DMA_PAGE,
 	},
 	.t_partial = 30000,

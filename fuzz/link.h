@@ -9,11 +9,15 @@
 #define LINK_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "exec.h"
 
 /* Starts the server, once, and fills in the link. 0 or -errno. */
 int link_open(struct exec_link *out);
+
+/* How strictly it is judged where the specification is ambiguous (model.h). */
+uint64_t link_readings(void);
 
 /*
  * Ends all connections and brings the server back to its first state. 0; -EUCLEAN when something of

@@ -16,6 +16,8 @@
 #define LOOP_COUNT (4 * INPROC_DEVICES)
 /* The socket of loop i is LOOP_SOCKET - i: no descriptor. */
 #define LOOP_SOCKET (-2)
+/* Bytes of messages that are taken in one read. */
+#define LOOP_TOGETHER 4096u
 
 /* A descriptor on its way. */
 struct loop_fd {
@@ -29,6 +31,7 @@ struct loop {
 	bool shut;		/* the client sends nothing more */
 	bool broken;		/* what the server sent is no message */
 	int socket;		/* of the transport */
+	uint32_t reads;
 	struct transport_buffer in;
 	uint64_t position;	/* in the stream, of the byte at in.begin */
 	struct loop_fd *fds;
@@ -210,14 +213,12 @@ uint32_t loop_events(const struct transport *transport)
 	return events;
 }
 
-/* What the command at the front of the input may leave behind when it is executed. */
-static void loop_trace(const struct transport *t)
+/* What a command may leave behind when it is executed. */
+static void loop_trace_command(uint16_t command)
 {
 	enum inproc_traces traces = INPROC_NOTHING;
-	struct wire_header header;
 
-	memcpy(&header, t->in.bytes + t->in.begin, sizeof(header));
-	switch (header.command) {
+	switch (command) {
 	case WIRE_DMA_UNMAP:
 		traces = INPROC_UNMAPS;
 		break;
@@ -236,6 +237,23 @@ static void loop_trace(const struct transport *t)
 		loop_traces = traces;
 }
 
+/* Those that begin in the transport's input, which was empty before. */
+static void loop_trace(const struct transport *t)
+{
+	const uint8_t *bytes = t->in.bytes + t->in.begin;
+	size_t left = transport_used(&t->in);
+	struct wire_header header;
+
+	while (left >= sizeof(header)) {
+		memcpy(&header, bytes, sizeof(header));
+		loop_trace_command(header.command);
+		if (header.msg_size < sizeof(header) || header.msg_size > left)
+			break;
+		bytes += header.msg_size;
+		left -= header.msg_size;
+	}
+}
+
 enum inproc_traces loop_take_traces(void)
 {
 	enum inproc_traces traces = loop_traces;
@@ -244,14 +262,15 @@ enum inproc_traces loop_take_traces(void)
 	return traces;
 }
 
-/* The bytes up to the end of the header, or of the message, that the transport has the front of. */
+/*
+ * The bytes up to the end of the header, or of the message, that the transport has the front of:
+ * whatever size it has agreed to.
+ */
 static size_t loop_wanted(const struct transport *t, size_t used)
 {
 	size_t size = transport_head_size(t, used);
 
-	if (size < TRANSPORT_HEADER || size > t->max_message)
-		size = TRANSPORT_HEADER;
-	return size;
+	return size < TRANSPORT_HEADER ? TRANSPORT_HEADER : size;
 }
 
 /* Exactly so much memory behind the transport's input. */
@@ -290,6 +309,22 @@ static void loop_read(struct transport *t, struct loop *loop, size_t size)
 	}
 }
 
+/* The whole messages that wait from `size` bytes on, as far as they are taken together. */
+static size_t loop_more(const struct transport *t, const struct loop *loop, size_t size)
+{
+	size_t left = transport_used(&loop->in);
+	struct wire_header header;
+
+	while (left >= size && left - size >= sizeof(header)) {
+		memcpy(&header, loop->in.bytes + loop->in.begin + size, sizeof(header));
+		if (header.msg_size < sizeof(header) || header.msg_size > t->max_message ||
+		    header.msg_size > left - size || header.msg_size > LOOP_TOGETHER - size)
+			break;
+		size += header.msg_size;
+	}
+	return size;
+}
+
 /* The size of the message that begins with the transport's input and goes on in the loop. */
 static size_t loop_next_size(const struct transport *t, const struct loop *loop)
 {
@@ -318,6 +353,9 @@ int transport_fill(struct transport *t)
 		return 0;
 	}
 	size = loop_next_size(t, loop);
+	if (!used && size < LOOP_TOGETHER && loop->fds_begin == loop->fds_end &&
+	    loop->reads++ % 2 == 0)
+		size = loop_more(t, loop, size);
 	if (size != t->in.capacity || t->in.begin) {
 		if (loop_fit(t, size))
 			return -ENOMEM;

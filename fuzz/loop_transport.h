@@ -8,9 +8,9 @@
  * what transport_open() was given for a socket: a number from loop_new() that is no descriptor,
  * or the server's end of a twin socket, through which nothing goes then.
  *
- * A read takes no more than one message, into memory of exactly its size, so that sanitizers see
- * who reads behind it. The client takes everything at once, up to LOOP_KEPT bytes that it does not
- * look at; then it is gone.
+ * A read takes one message, into memory of exactly its size, so that sanitizers see who reads
+ * behind it; every other one takes with it the small messages that are there, too. The client takes
+ * everything at once, up to LOOP_KEPT bytes that it does not look at; then it is gone.
  */
 #ifndef LOOP_TRANSPORT_H
 #define LOOP_TRANSPORT_H

@@ -14,7 +14,7 @@
 #include "pack.h"
 
 /* So often of a hundred a program is made up. */
-#define MUTATOR_NEW 2
+#define MUTATOR_NEW 20
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed);
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2,

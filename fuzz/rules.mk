@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # The fuzzers: part of the Makefile, which includes this. An entry is a file fuzz_NAME.c; its seeds
-# are in corpus/NAME. Variants: `fuzz` counts coverage and `quiet` does not, both of clang; `race` is
-# that with ThreadSanitizer; `afl` and `cmplog` are of AFL++.
+# are in corpus/NAME. Variants: `fuzz` counts coverage and `quiet` does not, both of clang; `edges`
+# counts it and does not tell the engine what is compared, which takes a third of the time and is of
+# no use where inputs are changed as programs; `flawed` is that with the faults of the server; `race`
+# is with ThreadSanitizer; `afl` and `cmplog` are of AFL++.
 
 FUZZER ?= session
 TIME ?= 60
@@ -32,12 +34,12 @@ MUTATED := $(filter-out text,$(PACKED))
 ENGINE ?= -fsanitize=fuzzer
 FUZZ_LINK ?= $(CC) $(BASE) $(FLAGS_asan)
 define fuzz_rule
-$(B)/fuzz/fuzz_$(1): $(call fuzz_objects,$(1),fuzz) \
+$(B)/fuzz/fuzz_$(1): $(call fuzz_objects,$(1),$(if $(filter $(1),$(MUTATED)),edges,fuzz)) \
 		$(if $(filter $(1),$(MUTATED)),$(call objects,quiet,fuzz/mutator.c))
 	$$(call say,LINK,$$@)
 	$$(Q)$$(FUZZ_LINK) $$(LDFLAGS) $$^ $$(ENGINE) $$(LIBS_reference-server) -o $$@
 endef
-$(B)/obj/fuzz/% $(B)/obj/quiet/% $(B)/obj/race/% $(B)/fuzz/fuzz_%: private CC := clang
+$(B)/obj/fuzz/% $(B)/obj/edges/% $(B)/obj/quiet/% $(B)/obj/race/% $(B)/fuzz/fuzz_%: private CC := clang
 $(foreach f,$(FUZZERS),$(eval $(call fuzz_rule,$(f))))
 
 $(B)/fuzz/fuzz_race-tsan: $(call objects,race,fuzz/fuzz_race.c fuzz/mutator.c $(FUZZ_SERVER) \
@@ -76,19 +78,22 @@ $(B)/obj/afl/% $(B)/afl/afl_%: private CC := AFL_QUIET=1 afl-clang-fast
 $(B)/obj/cmplog/% $(B)/afl/cmplog_%: private CC := AFL_QUIET=1 AFL_LLVM_CMPLOG=1 afl-clang-fast
 $(foreach f,$(FUZZERS),$(foreach v,afl cmplog,$(eval $(call afl_rule,$(f),$(v)))))
 
-# The session entry with faults, of which VUC_FAULT names one: a program shows it in each of these.
+# The session entry with the faults of the server (fault.h), of which VUC_FAULT names those that are on.
 faulty_objects = $(call objects,$(1),fuzz/fuzz_session.c $(LOOPED) $(FUZZ_LOOP)) \
 	$(call objects,$(2),$(call SRC,harness) $(FUZZ_DRIVERS) $(3))
 $(B)/faulty/replay_session: $(call faulty_objects,faulty,plain,fuzz/replay.c)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BASE) $(LDFLAGS) $^ $(LIBS_reference-server) -o $@
-$(B)/faulty/fuzz_session: $(call faulty_objects,fuzz-faulty,quiet,fuzz/mutator.c)
+$(B)/faulty/reduce_session: $(call faulty_objects,flawed,quiet,fuzz/reduce.c)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BASE) $(FLAGS_asan) $(LDFLAGS) $^ $(LIBS_reference-server) -o $@
+$(B)/faulty/fuzz_session: $(call faulty_objects,flawed,quiet,fuzz/mutator.c)
 $(B)/faulty/afl_session: $(call faulty_objects,afl-faulty,quiet,)
 $(B)/faulty/fuzz_session $(B)/faulty/afl_session:
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BASE) $(FLAGS_asan) -fsanitize=fuzzer $(LDFLAGS) $^ \
 		$(LIBS_reference-server) -o $@
-$(B)/obj/fuzz-faulty/% $(B)/faulty/fuzz_%: private CC := clang
+$(B)/obj/flawed/% $(B)/faulty/fuzz_% $(B)/faulty/reduce_%: private CC := clang
 $(B)/obj/afl-faulty/% $(B)/faulty/afl_%: private CC := AFL_QUIET=1 afl-clang-fast
 
 fuzzers: $(FUZZERS:%=$(B)/fuzz/fuzz_%)
@@ -117,6 +122,15 @@ fuzz: $(B)/vuc $(B)/libvuc.so $(OURS)
 		--vuc=$< --build=$(B) --level=$(LEVEL) --time=$(TIME) --seeds=corpus/seed \
 		--seeds=corpus/regress -- $(ARGS)
 endif
+
+# What the fuzzer of sessions finds of the faults of the server, from nothing: the table of FAULTS.md.
+fuzz-faults: $(B)/faulty/fuzz_session $(B)/faulty/reduce_session ## TIME=60 LONG=0 CPU-seconds each
+	@$$(cat build/python) ci/fuzz_faults.py --build=$(B) --time=$(TIME) --jobs=$(JOBS) \
+		$(addprefix --long=,$(LONG)) --table=fuzz/FAULTS.md $(ARGS)
+
+fuzz-curve: $(B)/fuzz/fuzz_session $(B)/fuzz/fuzz_wire $(B)/vuc ## coverage over TIME=60 CPU-seconds
+	@$$(cat build/python) ci/fuzz_curve.py --build=$(B) --time=$(TIME) --vuc=$(B)/vuc $(ARGS) \
+		session=fuzz/corpus/session,corpus/seed,corpus/regress wire=fuzz/corpus/wire
 
 AFL_NEEDS = $(B)/afl/cmplog_$(FUZZER) $(MUTATOR) $(if $(PROGRAMS),$(B)/vuc)
 afl: $(B)/afl/afl_$(FUZZER) $(AFL_NEEDS) ## the same with AFL++

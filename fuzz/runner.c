@@ -12,15 +12,21 @@
 #include "link.h"
 #include "verdict.h"
 
+/* A device may be told to ask without end. */
+#define RUNNER_ANSWERS 4096u
+
 /* An engine may start a helper process, and an arena may grow: once each, or a few times. */
 #define RUNNER_AGAIN 3
 
 const char *__asan_default_options(void);
 
-/* What was freed is used again soon, else each program has other memory, and page faults for it. */
+/*
+ * What was freed is used again soon, else each program has other memory, and page faults for it.
+ * Where memory came from is told when an input is run again (ci/campaign_findings.py).
+ */
 const char *__asan_default_options(void)
 {
-	return "quarantine_size_mb=2:malloc_context_size=8";
+	return "quarantine_size_mb=2:malloc_context_size=2";
 }
 
 static struct {
@@ -36,7 +42,7 @@ static struct {
 	bool maps;		/* and accepted, */
 	bool agrees;		/* and so was a VERSION */
 } runner = {
-	.options = { .model.fresh = true, .stop = true, .keep = true },
+	.options = { .model.fresh = true, .answers = RUNNER_ANSWERS, .stop = true, .keep = true },
 };
 
 static int runner_connect(void *link, uint32_t connection)
@@ -126,6 +132,7 @@ static void runner_begin(void)
 	if (runner.exec)
 		return;
 	runner_need(link_open(&runner.server), "the server does not start");
+	runner.options.model.strict |= link_readings();
 	runner_ops.watch = runner.server.ops->watch;
 	link = (struct exec_link){ &runner_ops, runner.server.state };
 	runner_need(exec_new(&link, &runner.options, &runner.exec), "no memory");

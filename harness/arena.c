@@ -225,9 +225,26 @@ int arena_open(struct arena *arena, const struct arena_want *want, struct arena_
 
 static bool arena_keeps(const struct arena *arena, const struct arena_fd *fd)
 {
-	if (!arena->keep || fd->pass < 0 || arena->nidle >= ARENA_KEPT)
+	if (!arena->keep || fd->pass < 0)
 		return false;
 	return fd->want.kind != PROGRAM_PIPE && fd->want.kind != PROGRAM_SOCKET;
+}
+
+/*
+ * Those that were used longest ago go, so that the same program finds what it had: a second run of
+ * it leaves as many descriptors as the first.
+ */
+static void arena_trim(struct arena *arena)
+{
+	struct arena_fd **at = &arena->idle;
+
+	if (arena->nidle <= ARENA_KEPT)
+		return;
+	for (uint32_t i = 0; i < ARENA_KEPT; i++)
+		at = &(*at)->next;
+	arena_destroy_all(*at);
+	*at = NULL;
+	arena->nidle = ARENA_KEPT;
 }
 
 void arena_clear(struct arena *arena)
@@ -244,6 +261,7 @@ void arena_clear(struct arena *arena)
 		arena->idle = fd;
 		arena->nidle++;
 	}
+	arena_trim(arena);
 }
 
 int arena_pass(const struct arena_fd *fd)
@@ -271,6 +289,7 @@ void arena_describe(const struct arena_fd *fd, struct model_fd *out)
 	out->writable = !fd->want.read_only &&
 			!(fd->want.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
 	out->shrinks = !(fd->want.seals & F_SEAL_SHRINK);
+	out->fixed = fd->want.seals & F_SEAL_GROW;
 	out->size = fd->size;
 }
 

@@ -10,6 +10,7 @@
 #include "wire.h"
 
 #define EXEC_HOLDS 0x7fu	/* of a slot's ctl: where its operation stops */
+#define EXEC_DRAINS 0x100u	/* and whether it ends in its own time */
 
 int exec_new(const struct exec_link *link, const struct exec_options *options, struct exec **out)
 {
@@ -66,10 +67,10 @@ static void exec_begin(struct exec *exec, const struct program *program)
 	exec->run++;
 	exec->step = 0;
 	exec->error = 0;
-	exec->hung = exec->held = exec->talked = false;
+	exec->hung = exec->held = exec->drains = exec->talked = false;
 	exec->stuck = UINT32_MAX;
 	exec->sent = exec->received = 0;
-	exec->findings = 0;
+	exec->findings = exec->answered = 0;
 	memset(exec->handle, 0, sizeof(exec->handle));
 }
 
@@ -101,7 +102,8 @@ static void exec_shutdown(struct exec *exec, uint32_t index)
 
 /*
  * A step of a slot, or its step register: the device may ask for something from now on, and may
- * hold back what waits for it for as long as nobody lets it go on.
+ * hold back what waits for it for as long as nobody lets it go on, or until a server gives it up,
+ * and the connection with it.
  */
 static int exec_device(struct exec *exec, const struct program_step *step)
 {
@@ -110,6 +112,8 @@ static int exec_device(struct exec *exec, const struct program_step *step)
 	exec->connection[step->connection].slot = true;
 	if (ctl >= 0 && step->field[ctl].number & EXEC_HOLDS)
 		exec->held = true;
+	if (ctl >= 0 && step->field[ctl].number & EXEC_DRAINS)
+		exec->drains = true;
 	return exec_send(exec, step);
 }
 

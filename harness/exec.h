@@ -62,6 +62,7 @@ struct exec_options {
 	 */
 	int32_t long_ms;
 	int32_t short_ms;
+	uint32_t answers;	/* so many requests of the server are answered in a run; 0 = all */
 	bool stop;		/* at the first finding */
 	bool keep;		/* descriptors: see arena.h */
 	bool guard;		/* canaries where something was unmapped: see exec_guard.c */

@@ -198,6 +198,22 @@ static void exec_twin(struct exec *exec, uint32_t index, struct message *message
 	envelope_set_twin(c->envelope);
 }
 
+/* Does a key that is there stand right in the capabilities? That is where programs have it. */
+static bool exec_is_capability(const uint8_t *text, size_t size, const char *key)
+{
+	static const char begin[] = "{\"capabilities\":{";
+	const uint8_t *at = memmem(text, size, key, strlen(key));
+	const size_t length = sizeof(begin) - 1;
+
+	if (!at || (size_t)(at - text) < length || memcmp(text, begin, length) != 0)
+		return false;
+	for (text += length; text < at; text++) {
+		if (strchr("{}[]", *text))
+			return false;
+	}
+	return true;
+}
+
 void exec_announced(struct exec_connection *c, const uint8_t *body, size_t size)
 {
 	size_t fixed = sizeof(struct wire_version);
@@ -206,7 +222,8 @@ void exec_announced(struct exec_connection *c, const uint8_t *body, size_t size)
 
 	/* What can not be read for certain is taken as no limit. */
 	if (size > fixed && memmem(body + fixed, size - fixed, key, strlen(key)))
-		number = exec_number(body + fixed, size - fixed, key, UINT32_MAX);
+		number = exec_is_capability(body + fixed, size - fixed, key) ?
+			exec_number(body + fixed, size - fixed, key, UINT32_MAX) : UINT32_MAX;
 	if (number > c->max_fds)
 		c->max_fds = number;
 	envelope_set_max_fds(c->envelope, c->max_fds);
@@ -311,6 +328,8 @@ static void exec_ended(struct exec *exec, uint32_t index, int result)
 				"what came is no message: the stream is out of step");
 	else if (result)
 		exec->error = result;
+	else if (exec->drains)
+		model_broke(c->model);
 	else if (c->served || !c->second)
 		model_closed(c->model);
 	exec_take(exec, index);
@@ -401,8 +420,14 @@ void exec_serve(struct exec *exec, uint32_t index)
 	struct exec_connection *c = &exec->connection[index];
 	uint32_t left = c->nrequests ? exec_replies_left(exec, index) : 0;
 
-	while (c->nrequests > left && !c->ended && !exec->error)
+	while (c->nrequests > left && !c->ended && !exec->error) {
+		if (exec->options.answers && exec->answered == exec->options.answers) {
+			c->flooded = true;
+			return;
+		}
+		exec->answered++;
 		exec_answer(exec, index);
+	}
 }
 
 void exec_await(struct exec *exec, uint32_t index, const size_t *count)

@@ -260,7 +260,7 @@ static void exec_enter(struct exec *exec, struct exec_going *going, const uint8_
 	exec->sent++;
 	if (command)
 		exec_enter_command(exec, going, &message);
-	if (!whole)
+	if (!whole && header.msg_size >= sizeof(header))
 		model_broke(c->model);
 	c->broke = c->broke || !whole;
 }

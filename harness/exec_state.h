@@ -79,7 +79,7 @@ struct exec_connection {
 	struct exec_map *map;		/* room for EXEC_MAPS */
 	uint32_t nmaps;
 	bool unmapped;			/* there were more than that */
-	bool flooded;			/* there were more requests than are kept */
+	bool flooded;			/* there were more requests than are kept, or answered */
 	uint64_t region_size[EXEC_REGIONS];
 	uint32_t max_fds;		/* what was announced to the server */
 	struct exec_origin *origin;	/* by id; kept over all runs */
@@ -149,9 +149,11 @@ struct exec {
 	int error;			/* this side failed */
 	bool hung;
 	uint64_t made;			/* connections */
+	uint32_t answered;		/* requests that no step has answered */
 	bool talked;			/* a connection has been made in this run */
 	uint32_t stuck;			/* step at which the server left, or did not answer */
 	bool held;			/* a slot of the test device may hold things up */
+	bool drains;			/* for longer than a server may wait */
 	struct exec_guard guard[EXEC_GUARDS];
 	uint32_t nguards;
 	bool unguarded;			/* there were more than that */

@@ -6,6 +6,9 @@
 
 #include "wire.h"
 
+/* So often of a hundred a step is several that belong together. */
+#define GENERATE_STORIES 15
+
 /* ---- numbers ---- */
 
 void generate_seed(struct generate *generate, uint64_t seed)
@@ -345,6 +348,8 @@ bool generate_step(struct generate *generate, struct program *program, uint32_t 
 	connection = generate_connection(generate, &sketch);
 	if (!(sketch.negotiated >> connection & 1) && generate_chance(generate, 90))
 		made = generate_version(generate, program, at, connection);
+	else if (generate_chance(generate, GENERATE_STORIES))
+		made = generate_story(generate, program, at, &sketch);
 	else if (generate_chance(generate, 80))
 		made = generate_message(generate, program, at, &sketch);
 	else
@@ -353,13 +358,23 @@ bool generate_step(struct generate *generate, struct program *program, uint32_t 
 	return made;
 }
 
+/* Steps that send something of their own. */
+static uint32_t generate_senders(const struct program *program)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < program->count; i++)
+		count += program_parts(program->step[i].op) & PROGRAM_REPEATED ? 1 : 0;
+	return count;
+}
+
 void generate_program(struct generate *generate, struct program *program, uint32_t messages)
 {
 	program_clear(program);
 	program->seed = (uint32_t)generate_random(generate);
 	if (generate_chance(generate, 98))
 		generate_version(generate, program, 0, 0);
-	for (uint32_t i = 1; i < messages; i++)
+	for (uint32_t i = 1; i < messages && generate_senders(program) < messages; i++)
 		generate_step(generate, program, program->count);
 	program_fix(program);
 }

@@ -78,6 +78,13 @@ bool generate_step(struct generate *generate, struct program *program, uint32_t 
 /* A whole program, most often of `messages` messages behind VERSION. */
 void generate_program(struct generate *generate, struct program *program, uint32_t messages);
 
+/*
+ * Steps that belong together: a few that bring a server somewhere, or have it tell something, and
+ * what comes of that (generate_story.c). False when the program is full.
+ */
+bool generate_story(struct generate *generate, struct program *program, uint32_t at,
+		    const struct generate_sketch *sketch);
+
 /* For generate.c: a message that is no more than put at `at` (generate_message.c). */
 bool generate_message(struct generate *generate, struct program *program, uint32_t at,
 		      const struct generate_sketch *sketch);

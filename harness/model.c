@@ -275,8 +275,9 @@ int model_sent(struct model *model, const struct model_message *message)
 	uint32_t type = message->header->flags & WIRE_TYPE_MASK;
 	int error;
 
-	if (model->phase == MODEL_LOST)
+	if (model->phase == MODEL_LOST || model->ends)
 		return 0;
+	model->ends = message->header->msg_size < sizeof(*message->header);
 	if (type == WIRE_TYPE_REPLY && model_requests_answered(model, message))
 		return 0;
 	if (type != WIRE_TYPE_COMMAND || message->channel)
@@ -430,20 +431,22 @@ void model_waited(struct model *model)
 
 /* ---- what is told ---- */
 
-bool model_expect(const struct model *model, struct model_expect *out)
+bool model_expect(struct model *model, struct model_expect *out)
 {
 	const struct model_asked *last;
 
 	if (!model->sent)
 		return false;
-	if (!model->count) {
+	if (model->count == 1)
+		model_judge_head(model);
+	if (model->count < 2) {
 		*out = model->expect;
 	} else {
 		last = model_at(model, model->count - 1);
 		model_judge(model, last, out);
-		if (!model_is_silent(last))
-			return true;
 	}
+	if (model->count && !model_is_silent(model_at(model, model->count - 1)))
+		return true;
 	if (out->silence && model->phase != MODEL_LOST)
 		out->ok = out->error = false;
 	return true;

@@ -39,6 +39,7 @@ struct model_fd {
 	uint32_t kind;
 	bool writable;
 	bool shrinks;		/* no seal keeps it from being truncated */
+	bool fixed;		/* a seal keeps it from becoming longer */
 	uint64_t size;
 };
 
@@ -104,8 +105,9 @@ void model_learn(struct model *model, const struct model *from);
 void model_share(struct model *model);
 
 /*
- * The client has sent a whole message. Commands wait in the model for their outcome; replies end
- * the server's requests. 0; -ENOMEM.
+ * The client has sent a whole message, or one whose msg_size is below the header's: what comes
+ * behind that is not judged. Commands wait in the model for their outcome; replies end the
+ * server's requests. 0; -ENOMEM.
  */
 int model_sent(struct model *model, const struct model_message *message);
 
@@ -122,7 +124,7 @@ void model_closed(struct model *model);
 void model_waited(struct model *model);
 
 /* What the command sent last may lead to, by what is known now; false if nothing was sent. */
-bool model_expect(const struct model *model, struct model_expect *out);
+bool model_expect(struct model *model, struct model_expect *out);
 
 /* "success, or error EINVAL|ENOENT": what is allowed, in words. Cut to size - 1. */
 void model_expect_text(const struct model_expect *expect, char *text, size_t size);

@@ -197,6 +197,31 @@ static void model_dma_doubt(struct model_dma *dma, uint64_t address, uint64_t la
 	dma->doubt[dma->ndoubts++].last = last;
 }
 
+/* An unmap that nobody sees done. */
+static void model_dma_leave(struct model_dma *dma, uint64_t address, uint64_t last)
+{
+	if (dma->ngone == MODEL_DMA_GONE) {
+		dma->gone[0].address = 0;
+		dma->gone[0].last = UINT64_MAX;
+		return;
+	}
+	dma->gone[dma->ngone].address = address;
+	dma->gone[dma->ngone++].last = last;
+}
+
+static bool model_dma_late(const struct model_dma *dma, uint64_t address, uint64_t last)
+{
+	for (uint32_t i = 0; i < dma->ngone; i++)
+		if (dma->gone[i].address <= last && dma->gone[i].last >= address)
+			return true;
+	return false;
+}
+
+void model_dma_answered(struct model *model)
+{
+	model->dma.ngone = 0;
+}
+
 void model_dma_free(struct model *model)
 {
 	free(model->dma.node);
@@ -214,7 +239,8 @@ bool model_dma_reaches(const struct model *model, uint64_t *address, uint64_t la
 {
 	const struct model_dma *dma = &model->dma;
 
-	if (dma->lost || model_dma_doubtful(dma, *address, last))
+	if (dma->lost || model_dma_doubtful(dma, *address, last) ||
+	    model_dma_late(dma, *address, last))
 		return true;
 	for (;;) {
 		const struct model_dma_node *node = model_dma_before(dma, *address);
@@ -296,11 +322,30 @@ static void model_dma_judge_overlap(const struct model *model, const struct wire
 		     (unsigned long long)over->address, (unsigned long long)over->last);
 }
 
+/*
+ * What the file behind the only descriptor forbids, in words; or NULL. A file that may become
+ * longer may be long enough when its turn comes.
+ */
+static const char *model_dma_forbidden(const struct model_asked *asked,
+				       const struct wire_dma_map *map)
+{
+	const struct model_fd *fd = &asked->fd;
+
+	if (asked->nfds != 1 || fd->kind != MODEL_FD_MEMORY)
+		return NULL;
+	if (map->flags & WIRE_DMA_MAP_WRITE && !fd->writable)
+		return "the file can not be written";
+	if (fd->fixed && (map->offset > fd->size || map->size > fd->size - map->offset))
+		return "the range ends behind the file";
+	return NULL;
+}
+
 static void model_dma_judge_map(const struct model *model, const struct model_asked *asked,
 				struct model_expect *out)
 {
 	const struct model_dma *dma = &model->dma;
 	const struct model_dma_node *over;
+	const char *forbidden;
 	struct wire_dma_map map;
 	bool good;
 
@@ -330,6 +375,11 @@ static void model_dma_judge_map(const struct model *model, const struct model_as
 	}
 	if (model->server.known && model_dma_full(model, true)) {
 		model_refuse(out, "VER-CAP-005", "max_dma_maps ranges are mapped already");
+		return;
+	}
+	forbidden = model_dma_forbidden(asked, &map);
+	if (forbidden) {
+		model_refuse(out, "VIO-MAP-004", "%s", forbidden);
 		return;
 	}
 	if (asked->nfds && dma->count >= MODEL_DMA_FILES)
@@ -461,13 +511,14 @@ static void model_dma_apply_unmap(struct model *model, const struct model_asked 
 	uint32_t doubt;
 	uint64_t last;
 
-	(void)reply;
 	if (dma->lost || !model_body(asked, &unmap, sizeof(unmap)))
 		return;
 	doubt = model_dma_exact_doubt(dma, &unmap);
 	last = unmap.address + (unmap.size - 1);
 	if (model_dma_exact(dma, &unmap) && outcome != MODEL_ERROR) {
 		model_dma_remove(dma, unmap.address);
+		if (outcome == MODEL_OK && !reply)
+			model_dma_leave(dma, unmap.address, last);
 		if (outcome == MODEL_UNKNOWN)
 			model_dma_doubt(dma, unmap.address, last);
 	} else if (doubt < dma->ndoubts) {

@@ -4,7 +4,9 @@
  *
  * Mappings are kept in a treap by address; they never overlap. Ranges that may or may not be mapped
  * (a map or unmap whose outcome was not seen) are a short list beside it: what touches one of them
- * is not judged. When the list or the number of mappings hits its bound, nothing is.
+ * is not judged. A request of the server for a range that was unmapped without a reply may have
+ * been sent before, until a reply to a later command has come. When the list of doubts or the
+ * number of mappings hits its bound, nothing is judged.
  */
 #ifndef MODEL_DMA_H
 #define MODEL_DMA_H
@@ -15,6 +17,7 @@
 
 #define MODEL_DMA_MAPS (1u << 19)
 #define MODEL_DMA_DOUBTS 64
+#define MODEL_DMA_GONE 8
 #define MODEL_DMA_FILES 64	/* mappings, behind which there may be no room for a file */
 
 struct model_dma_node {
@@ -39,10 +42,12 @@ struct model_dma {
 	uint32_t root;
 	uint32_t count;			/* mappings that are alive for sure */
 	uint32_t ndoubts;
+	uint32_t ngone;
 	bool lost;			/* any range may be mapped or not */
 	bool accepts;			/* a map has succeeded: the device does DMA */
 	bool empties;			/* ranges of size 0 may be mapped */
 	struct model_dma_range doubt[MODEL_DMA_DOUBTS];
+	struct model_dma_range gone[MODEL_DMA_GONE];	/* no reply is behind their unmap yet */
 };
 
 #endif

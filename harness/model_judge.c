@@ -201,6 +201,18 @@ static void model_sizes(const struct model_asked *asked, struct model_expect *ou
 		out->min_size = 0;
 }
 
+/* What is no message is not executed; where the next one begins, nobody can say. */
+static bool model_no_message(const struct model_asked *asked, struct model_expect *out)
+{
+	if (asked->header.msg_size >= sizeof(asked->header))
+		return false;
+	model_refuse(out, "HDR-SIZE-002", "a msg_size of %u is below the header's",
+		     asked->header.msg_size);
+	out->silence = asked->header.flags & (WIRE_TYPE_MASK | WIRE_NO_REPLY);
+	out->closed = true;
+	return true;
+}
+
 /* A message that is no command of the main socket is not executed, and need not be answered. */
 static bool model_not_executed(const struct model *model, const struct model_asked *asked,
 			       struct model_expect *out)
@@ -294,7 +306,7 @@ void model_judge(const struct model *model, const struct model_asked *asked,
 		out->silence = true;
 		return;
 	}
-	if (model_not_executed(model, asked, out))
+	if (model_no_message(asked, out) || model_not_executed(model, asked, out))
 		return;
 	if (!model_malformed(model, asked, out) && rule->judge)
 		rule->judge(model, asked, out);
@@ -396,6 +408,7 @@ void model_settle(struct model *model, const struct model_asked *asked,
 
 	if (expect->closed)
 		model->may_close = true;
+	model_dma_answered(model);
 	if (reply->header->flags & WIRE_ERROR) {
 		model_judge_error(model, asked, expect, reply->header->error);
 		model_apply(model, asked, MODEL_ERROR, NULL);

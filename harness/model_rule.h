@@ -160,6 +160,9 @@ void model_region_reset(struct model *model, enum model_outcome outcome);
 void model_irq_reset(struct model *model, enum model_outcome outcome);
 void model_feature_reset(struct model *model, enum model_outcome outcome);
 
+/* A reply has come: what was sent without one before its command has been executed. */
+void model_dma_answered(struct model *model);
+
 /* What GET_INFO has told. */
 struct model_device {
 	bool known;
@@ -191,6 +194,7 @@ struct model {
 
 	bool shared;			/* another connection may change the device, too */
 	bool may_close;			/* something went out that excuses the end of the session */
+	bool ends;			/* no message is behind a msg_size below the header's */
 
 	/* The rest is model.c's and model_requests.c's. */
 	struct model_asked *asked;	/* a ring, the oldest at `first` */

@@ -16,6 +16,8 @@
 /* Stored parts are whole pages. */
 #define DEVICE_MEMORY_PAGE 4096u
 
+static const uint8_t device_memory_zero[DEVICE_MEMORY_PAGE];
+
 int device_memory_open(struct device_memory *memory, uint64_t size,
 		       const struct wire_sparse_area *stored, uint32_t stored_count)
 {
@@ -103,7 +105,6 @@ static int device_memory_store(int fd, const uint8_t *data, uint64_t offset, uin
 
 int device_memory_replace(struct device_memory *memory, uint32_t part, const uint8_t *data)
 {
-	static const uint8_t zero[DEVICE_MEMORY_PAGE];
 	const struct wire_sparse_area *area = &memory->stored[part];
 	int error = 0;
 
@@ -111,18 +112,32 @@ int device_memory_replace(struct device_memory *memory, uint32_t part, const uin
 		      (off_t)area->size))
 		return -errno;
 	for (uint64_t at = 0; at < area->size && !error; at += DEVICE_MEMORY_PAGE) {
-		if (memcmp(data + at, zero, DEVICE_MEMORY_PAGE) != 0)
+		if (memcmp(data + at, device_memory_zero, DEVICE_MEMORY_PAGE) != 0)
 			error = device_memory_store(memory->fd, data + at, area->offset + at,
 						    DEVICE_MEMORY_PAGE);
 	}
 	return error;
 }
 
+/* Where there is nothing: a page that is zero, perhaps because it was never touched, stays so. */
+static void device_memory_blank(uint8_t *data, uint64_t size)
+{
+	for (uint64_t at = 0; at < size; at += DEVICE_MEMORY_PAGE) {
+		if (memcmp(data + at, device_memory_zero, DEVICE_MEMORY_PAGE) != 0)
+			memset(data + at, 0, DEVICE_MEMORY_PAGE);
+	}
+}
+
 int device_memory_save(const struct device_memory *memory, uint32_t part, uint8_t *data)
 {
 	const struct wire_sparse_area *area = &memory->stored[part];
+	off_t first = lseek(memory->fd, (off_t)area->offset, SEEK_DATA);
+	bool empty = first < 0 ? errno == ENXIO : (uint64_t)first - area->offset >= area->size;
 
-	return device_memory_load(memory->fd, data, area->offset, area->size);
+	if (!empty)
+		return device_memory_load(memory->fd, data, area->offset, area->size);
+	device_memory_blank(data, area->size);
+	return 0;
 }
 
 static int device_memory_read(void *owner, uint64_t offset, void *data, uint32_t count)

@@ -147,6 +147,73 @@ static void what_is_made_up_can_be_packed(void **state)
 	}
 }
 
+static uint32_t count_of(const struct program *p, uint16_t command)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < p->count; i++)
+		count += p->step[i].op == PROGRAM_SEND && p->step[i].command == command;
+	return count;
+}
+
+static uint32_t count_of_op(const struct program *p, enum program_op op)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < p->count; i++)
+		count += p->step[i].op == op;
+	return count;
+}
+
+/* Where something is told, it is used; where there is memory, it is worked on. */
+static void stories_lead_somewhere(void **state)
+{
+	struct generate generate;
+	uint32_t regions = 0, irqs = 0, slots = 0, clients = 0;
+
+	(void)state;
+	generate_seed(&generate, 6);
+	for (int i = 0; i < SEEDS; i++) {
+		struct generate_sketch sketch;
+
+		generate_program(&generate, &program, 1);
+		generate_sketch(&program, program.count, &sketch);
+		assert_true(generate_story(&generate, &program, program.count, &sketch));
+		program_fix(&program);
+		assert_valid(&program);
+		regions += count_of(&program, WIRE_DEVICE_GET_REGION_INFO) &&
+			   count_of(&program, WIRE_REGION_READ);
+		irqs += count_of(&program, WIRE_DEVICE_GET_IRQ_INFO) &&
+			count_of(&program, WIRE_DEVICE_SET_IRQS);
+		slots += count_of(&program, WIRE_DMA_MAP) && count_of_op(&program, PROGRAM_SLOT);
+		clients += count_of_op(&program, PROGRAM_CONNECT) > 1;
+	}
+	assert_true(regions > SEEDS / 20);
+	assert_true(irqs > SEEDS / 20);
+	assert_true(slots > SEEDS / 10);
+	assert_true(clients > 0);
+}
+
+/* A program without room for a story is as good as one with. */
+static void story_may_find_no_room(void **state)
+{
+	struct generate_sketch sketch;
+	struct generate generate;
+
+	(void)state;
+	generate_seed(&generate, 7);
+	program_clear(&program);
+	while (program_insert(&program, program.count))
+		continue;
+	program_fix(&program);
+	generate_sketch(&program, program.count, &sketch);
+	for (int i = 0; i < SEEDS; i++)
+		generate_story(&generate, &program, program.count, &sketch);
+	program_fix(&program);
+	assert_valid(&program);
+	assert_int_equal(program.count, PROGRAM_STEPS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +223,8 @@ int main(void)
 		cmocka_unit_test(changes_leave_it_valid),
 		cmocka_unit_test(crossing_takes_of_both),
 		cmocka_unit_test(what_is_made_up_can_be_packed),
+		cmocka_unit_test(stories_lead_somewhere),
+		cmocka_unit_test(story_may_find_no_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

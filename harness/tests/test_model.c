@@ -123,10 +123,29 @@ static void answer_to_a_reply_is_found_where_that_is_read_strictly(void **state)
 	found_as(j, "reply.unexpected-error", "HDR-FLAG-003");
 }
 
+/* It may be refused, or end the connection; what comes behind it is not judged. */
+static void size_below_the_header_is_refused(void **state)
+{
+	struct judged *j = *state;
+	struct wire_header header = { .id = 77, .command = WIRE_DEVICE_RESET, .msg_size = 15 };
+	const struct model_message message = { .header = &header };
+
+	assert_int_equal(model_sent(j->model, &message), 0);
+	assert_true(allowed(j).error && allowed(j).closed && !allowed(j).ok);
+	header.flags = WIRE_TYPE_REPLY;
+	header.msg_size = 16;
+	assert_int_equal(model_received(j->model, &message), 0);
+	found(j, "HDR-SIZE-002");
+	header.flags = WIRE_TYPE_COMMAND;
+	assert_int_equal(model_sent(j->model, &message), 0);
+	model_waited(j->model);
+	found(j, "");
+}
+
 static void command_on_the_twin_socket_is_not_executed(void **state)
 {
 	struct judged *j = *state;
-	const struct wire_header header = { .id = 77, .command = WIRE_DMA_MAP };
+	const struct wire_header header = { .id = 77, .command = WIRE_DMA_MAP, .msg_size = 48 };
 	const struct wire_header reply = { .id = 77, .command = WIRE_DMA_MAP,
 					   .flags = WIRE_TYPE_REPLY };
 	struct model_message message = {
@@ -460,6 +479,7 @@ int main(void)
 		JUDGED(short_payload_is_refused),
 		JUDGED(message_that_is_no_command_is_not_executed),
 		JUDGED(answer_to_a_reply_is_found_where_that_is_read_strictly),
+		JUDGED(size_below_the_header_is_refused),
 		JUDGED(command_on_the_twin_socket_is_not_executed),
 		JUDGED(flags_without_meaning_may_be_refused_or_ignored),
 		JUDGED(excess_may_be_refused),

@@ -193,19 +193,32 @@ static void file_that_does_not_fit_may_be_refused(void **state)
 	struct wire_dma_map map = map_of(BASE, SIZE);
 
 	fds[0].kind = MODEL_FD_OTHER;
-	fds[1].writable = false;
 	fds[2].size = SIZE - 1;
 	is_mapped(*state, 0, PAGE);
-	for (size_t i = 0; i < 3; i++)
-		may_map(*state, &map, &fds[i], 1);
+	may_map(*state, &map, &fds[0], 1);
+	may_map(*state, &map, &fds[2], 1);
 	may_map(*state, &map, &fds[2], 2);
 	map.offset = PAGE;
 	may_map(*state, &map, &memory, 1);
 	map.offset = TOP_PAGE;
 	may_map(*state, &map, &memory, 1);
-	map = map_of(BASE, SIZE);
+}
+
+/* What the mode of a descriptor and seals say does not change while a command waits. */
+static void file_that_forbids_it_is_refused(void **state)
+{
+	struct model_fd fds[] = { memory, memory };
+	struct wire_dma_map map = map_of(BASE, SIZE);
+
+	fds[0].writable = false;
+	fds[1].size = SIZE - 1;
+	fds[1].fixed = true;
+	is_mapped(*state, 0, PAGE);
+	for (size_t i = 0; i < 2; i++, map.address += SIZE)
+		must_fail(*state, WIRE_DMA_MAP,
+			  (struct judged_part){ &map, sizeof(map), &fds[i], 1 }, "VIO-MAP-004");
 	map.flags = WIRE_DMA_MAP_READ;
-	must_work(*state, WIRE_DMA_MAP, (struct judged_part){ &map, sizeof(map), &fds[1], 1 },
+	must_work(*state, WIRE_DMA_MAP, (struct judged_part){ &map, sizeof(map), &fds[0], 1 },
 		  "DMA-MAP-002");
 }
 
@@ -450,6 +463,7 @@ int main(void)
 		JUDGED(doubtful_map_may_be_refused),
 		JUDGED(undefined_flags_are_refused_where_that_is_read_strictly),
 		JUDGED(file_that_does_not_fit_may_be_refused),
+		JUDGED(file_that_forbids_it_is_refused),
 		JUDGED(page_size_is_the_one_that_was_announced),
 		JUDGED(one_range_more_than_announced_is_refused),
 		JUDGED(only_what_is_mapped_like_this_can_be_unmapped),

@@ -13,7 +13,7 @@
 
 static struct wire_header command_of(uint16_t id, uint16_t command)
 {
-	return (struct wire_header){ .id = id, .command = command };
+	return (struct wire_header){ .id = id, .command = command, .msg_size = 16 };
 }
 
 /* The server sends a command with this range and so many bytes behind. */
@@ -94,6 +94,19 @@ static void range_that_may_be_mapped_may_be_reached(void **state)
 	ask_flagged(j, WIRE_DMA_MAP, MAP(BASE, PAGE, READ), WIRE_NO_REPLY);
 	asked(j, WIRE_DMA_READ, BASE, PAGE, "");
 	asked(j, WIRE_DMA_READ, BASE + PAGE, PAGE, "DMA-RW-003");
+}
+
+/* What was sent before an unmap without reply may come behind it; not behind a later reply. */
+static void range_may_be_reached_until_something_is_answered(void **state)
+{
+	struct judged *j = *state;
+
+	is_mapped(j, BASE, PAGE, READ);
+	ask_flagged(j, WIRE_DMA_UNMAP, UNMAP(BASE, PAGE), WIRE_NO_REPLY);
+	asked(j, WIRE_DMA_READ, BASE, PAGE, "");
+	asked(j, WIRE_DMA_READ, BASE + PAGE, PAGE, "DMA-RW-003");
+	is_mapped(j, BASE + 4 * PAGE, PAGE, READ);
+	asked(j, WIRE_DMA_READ, BASE, PAGE, "DMA-RW-003");
 }
 
 static void ranges_are_not_judged_between_two_sockets(void **state)
@@ -256,6 +269,7 @@ int main(void)
 		JUDGED(server_reaches_what_is_mapped_and_nothing_else),
 		JUDGED(range_is_reached_from_its_map_to_the_reply_of_its_unmap),
 		JUDGED(range_that_may_be_mapped_may_be_reached),
+		JUDGED(range_may_be_reached_until_something_is_answered),
 		JUDGED(ranges_are_not_judged_between_two_sockets),
 		JUDGED(count_is_at_most_the_client_s_limit),
 		JUDGED(size_of_a_command_is_judged),
