@@ -13,12 +13,14 @@ TABLE = "cases/viommu/README.md"
 ROWS = {
     "A": range(1, 23),
     "B": range(1, 30),
-    "C": range(1, 5),
-    "F": (8, 10, 11, 12),
-    "G": (1, 4, 5, *range(7, 22)),
+    "C": range(1, 10),
+    "D": range(1, 18),
+    "E": (*range(1, 25), *range(26, 31)),
+    "F": (*range(1, 14), 15, 16),
+    "G": range(1, 22),
     "H": range(1, 8),
-    "I": (1, 5, 6, 7, *range(9, 18)),
-    "J": (1, 2, 4, 6, 7, 8, 9, 10, 12, 13, 14, 15),
+    "I": (*range(1, 8), *range(9, 18)),
+    "J": range(1, 16),
 }
 IDS = tuple(f"{letter}{number:02}" for letter, numbers in ROWS.items() for number in numbers)
 ROW = re.compile(r"\| ([A-J]\d\d) \|.*\|([^|]*)\|$")

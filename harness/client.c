@@ -145,6 +145,11 @@ void client_set_max_fds(struct client *client, uint32_t max_msg_fds)
 	envelope_set_max_fds(client->envelope, max_msg_fds);
 }
 
+void client_set_page_requests(struct client *client, uint32_t pages)
+{
+	envelope_set_page_requests(client->envelope, pages);
+}
+
 int client_unread(const struct client *client)
 {
 	return stream_unread(&client->stream[CLIENT_MAIN]);

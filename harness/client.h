@@ -79,6 +79,9 @@ int client_fd(const struct client *client, uint32_t channel);
 /* What was announced as max_msg_fds; 1 until then. */
 void client_set_max_fds(struct client *client, uint32_t max_msg_fds);
 
+/* What was negotiated as page_requests of the vIOMMU extension; 0 until then. */
+void client_set_page_requests(struct client *client, uint32_t pages);
+
 /* 0 when the server has read all that was sent on the main channel, else a positive measure. */
 int client_unread(const struct client *client);
 

@@ -10,6 +10,7 @@
 #include "buf.h"
 #include "schema.h"
 #include "wire.h"
+#include "wire_ext.h"
 
 #define ENVELOPE_MAX_ERRNO 4095u	/* MAX_ERRNO of the kernel */
 
@@ -49,6 +50,7 @@ enum envelope_rule {
 	ENVELOPE_SHORT,
 	ENVELOPE_DIRECTION,
 	ENVELOPE_NOT_ON_TWIN,
+	ENVELOPE_WANTS_REPLY,
 };
 
 /* `allowed` is followed by a number. */
@@ -87,6 +89,7 @@ static const struct {
 				 "DMA_READ, DMA_WRITE of a server, not" },
 	[ENVELOPE_NOT_ON_TWIN] = { "wrong-channel", "TWIN-IO-001",
 				   "server commands on the twin socket, channel" },
+	[ENVELOPE_WANTS_REPLY] = { "flags", "VE-REQ-001", "flags of a page request:" },
 };
 
 struct envelope {
@@ -97,6 +100,7 @@ struct envelope {
 	uint32_t max_fds;
 	uint32_t violations;
 	bool twin;
+	bool pages;		/* the server may send page requests */
 	struct envelope_violation kept[ENVELOPE_KEPT];
 };
 
@@ -137,11 +141,17 @@ void envelope_reset(struct envelope *envelope)
 	envelope->max_fds = WIRE_DEFAULT_MAX_MSG_FDS;
 	envelope->violations = 0;
 	envelope->twin = false;
+	envelope->pages = false;
 }
 
 void envelope_set_max_fds(struct envelope *envelope, uint32_t max_msg_fds)
 {
 	envelope->max_fds = max_msg_fds;
+}
+
+void envelope_set_page_requests(struct envelope *envelope, uint32_t pages)
+{
+	envelope->pages = pages;
 }
 
 void envelope_set_twin(struct envelope *envelope)
@@ -417,10 +427,13 @@ static void envelope_judge_command(struct envelope *envelope, const struct messa
 
 	if (envelope->twin && m->channel == 0)
 		envelope_blame(envelope, m, ENVELOPE_NOT_ON_TWIN, 1);
-	if (!row || row->direction != SCHEMA_TO_CLIENT) {
+	if (!row || row->direction != SCHEMA_TO_CLIENT ||
+	    (row->number >= SCHEMA_EXTENSION && !envelope->pages)) {
 		envelope_blame(envelope, m, ENVELOPE_DIRECTION, m->command);
 		return;
 	}
+	if (row->number == WIRE_PAGE_REQUEST && m->flags != WIRE_NO_REPLY)
+		envelope_blame(envelope, m, ENVELOPE_WANTS_REPLY, WIRE_NO_REPLY);
 	if (m->msg_size - sizeof(struct wire_header) < row->request_size)
 		envelope_blame(envelope, m, ENVELOPE_SHORT, row->request_size);
 	if (m->nfds > row->request_fds)

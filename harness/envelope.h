@@ -40,6 +40,12 @@ void envelope_reset(struct envelope *envelope);
 /* What this side announced as max_msg_fds (FD-PASS-006). */
 void envelope_set_max_fds(struct envelope *envelope, uint32_t max_msg_fds);
 
+/*
+ * What was negotiated as page_requests of the vIOMMU extension: unless it is 0 the server may send
+ * PAGE_REQUEST, with No_reply.
+ */
+void envelope_set_page_requests(struct envelope *envelope, uint32_t pages);
+
 /* From now on server commands belong on channel 1 (TWIN-IO-001). */
 void envelope_set_twin(struct envelope *envelope);
 

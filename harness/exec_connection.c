@@ -9,6 +9,7 @@
 #include "deadline.h"
 #include "stream.h"
 #include "wire.h"
+#include "wire_ext.h"
 
 #define EXEC_ORIGINS (UINT16_MAX + 1u)
 
@@ -214,6 +215,16 @@ static bool exec_is_capability(const uint8_t *text, size_t size, const char *key
 	return true;
 }
 
+/* What the negotiation says of page requests. */
+static void exec_pages(struct exec_connection *c, const struct message *message)
+{
+	size_t size = message->msg_size - sizeof(struct wire_header);
+
+	envelope_set_page_requests(c->envelope,
+				   exec_number(message->body, size,
+					       "\"" WIRE_VIOMMU_PAGE_REQUESTS "\"", 0));
+}
+
 void exec_announced(struct exec_connection *c, const uint8_t *body, size_t size)
 {
 	size_t fixed = sizeof(struct wire_version);
@@ -252,8 +263,10 @@ static void exec_replied(struct exec *exec, uint32_t index, struct message *mess
 
 	if (!asked)
 		return;
-	if (ok && message->command == WIRE_VERSION)
+	if (ok && message->command == WIRE_VERSION) {
 		exec_twin(exec, index, message);
+		exec_pages(c, message);
+	}
 	if (ok) {
 		exec_mapped(exec, index, asked);
 		exec_region(c, message);
@@ -304,11 +317,12 @@ static void exec_came(struct exec *exec, uint32_t index, struct message *message
 	if (model_received(c->model, &told))
 		exec->error = -ENOMEM;
 	exec_take(exec, index);
-	if (command) {
+	if (command && message->command != WIRE_PAGE_REQUEST) {
 		exec_request(exec, index, message);
 		return;
 	}
-	exec_replied(exec, index, message, before);
+	if (!command)
+		exec_replied(exec, index, message, before);
 	message_free(message);
 }
 

@@ -132,6 +132,7 @@ static void model_forget(struct model *model)
 	model_region_free(model);
 	model_irq_free(model);
 	model_feature_free(model);
+	model_viommu_free(model);
 }
 
 void model_free(struct model *model)
@@ -265,9 +266,11 @@ static int model_push(struct model *model, const struct model_message *message)
 	asked->answered = false;
 	asked->reply = NULL;
 	error = model_keep(model, asked, message);
-	if (!error)
-		model->count++;
-	return error;
+	if (error)
+		return error;
+	model->count++;
+	model_viommu_sent(model, asked);
+	return 0;
 }
 
 int model_sent(struct model *model, const struct model_message *message)

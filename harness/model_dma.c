@@ -45,8 +45,7 @@ static uint32_t model_dma_take(struct model_dma *dma)
 	return ++dma->used;
 }
 
-/* The mapping that begins last at or before `address`; NULL if there is none. */
-static struct model_dma_node *model_dma_before(const struct model_dma *dma, uint64_t address)
+struct model_dma_node *model_dma_before(const struct model_dma *dma, uint64_t address)
 {
 	struct model_dma_node *found = NULL;
 
@@ -63,9 +62,7 @@ static struct model_dma_node *model_dma_before(const struct model_dma *dma, uint
 	return found;
 }
 
-/* A mapping that overlaps [address, last]. */
-static struct model_dma_node *model_dma_over(const struct model_dma *dma, uint64_t address,
-					     uint64_t last)
+struct model_dma_node *model_dma_over(const struct model_dma *dma, uint64_t address, uint64_t last)
 {
 	struct model_dma_node *node = model_dma_before(dma, last);
 
@@ -123,7 +120,7 @@ static uint32_t *model_dma_place(struct model_dma *dma, uint64_t address, uint32
 	return place;
 }
 
-static void model_dma_add(struct model_dma *dma, uint64_t address, uint64_t last, uint32_t flags)
+void model_dma_add(struct model_dma *dma, uint64_t address, uint64_t last, uint32_t flags)
 {
 	uint32_t number = model_dma_take(dma);
 	struct model_dma_node *node;
@@ -146,7 +143,7 @@ static void model_dma_add(struct model_dma *dma, uint64_t address, uint64_t last
 	dma->count++;
 }
 
-static void model_dma_remove(struct model_dma *dma, uint64_t address)
+void model_dma_remove(struct model_dma *dma, uint64_t address)
 {
 	uint32_t *place = &dma->root;
 	struct model_dma_node *node;
@@ -169,7 +166,7 @@ static void model_dma_remove(struct model_dma *dma, uint64_t address)
 
 /* ---- what is not known ---- */
 
-static bool model_dma_doubtful(const struct model_dma *dma, uint64_t address, uint64_t last)
+bool model_dma_doubtful(const struct model_dma *dma, uint64_t address, uint64_t last)
 {
 	for (uint32_t i = 0; i < dma->ndoubts; i++)
 		if (dma->doubt[i].address <= last && dma->doubt[i].last >= address)
@@ -177,7 +174,7 @@ static bool model_dma_doubtful(const struct model_dma *dma, uint64_t address, ui
 	return false;
 }
 
-static void model_dma_settle(struct model_dma *dma, uint64_t address, uint64_t last)
+void model_dma_settle(struct model_dma *dma, uint64_t address, uint64_t last)
 {
 	for (uint32_t i = 0; i < dma->ndoubts;) {
 		if (dma->doubt[i].address <= last && dma->doubt[i].last >= address)
@@ -187,7 +184,7 @@ static void model_dma_settle(struct model_dma *dma, uint64_t address, uint64_t l
 	}
 }
 
-static void model_dma_doubt(struct model_dma *dma, uint64_t address, uint64_t last)
+void model_dma_doubt(struct model_dma *dma, uint64_t address, uint64_t last)
 {
 	if (dma->ndoubts == MODEL_DMA_DOUBTS) {
 		dma->lost = true;
@@ -230,17 +227,19 @@ void model_dma_free(struct model *model)
 
 void model_dma_reset(struct model *model, enum model_outcome outcome)
 {
-	if (outcome != MODEL_ERROR && !model_strict(model, MODEL_M2))
+	if (outcome != MODEL_ERROR && !model_strict(model, MODEL_M2) && !model->viommu.on)
 		model->dma.lost = true;
 }
 
 bool model_dma_reaches(const struct model *model, uint64_t *address, uint64_t last,
 		       uint32_t access)
 {
-	const struct model_dma *dma = &model->dma;
+	return model->dma.lost || model_dma_lets(&model->dma, address, last, access);
+}
 
-	if (dma->lost || model_dma_doubtful(dma, *address, last) ||
-	    model_dma_late(dma, *address, last))
+bool model_dma_lets(const struct model_dma *dma, uint64_t *address, uint64_t last, uint32_t access)
+{
+	if (model_dma_doubtful(dma, *address, last) || model_dma_late(dma, *address, last))
 		return true;
 	for (;;) {
 		const struct model_dma_node *node = model_dma_before(dma, *address);
@@ -293,12 +292,15 @@ static bool model_dma_aligned(const struct model *model, const struct wire_dma_m
 	       !((map->address | map->size | map->offset) & (page - 1));
 }
 
-/* Nothing that the text leaves open: such a range has to be mapped, if there is room for it. */
-static bool model_dma_is_good(const struct model *model, const struct model_asked *asked,
-			      const struct wire_dma_map *map)
+bool model_dma_is_good(const struct model *model, const struct model_asked *asked,
+		       const struct wire_dma_map *map)
 {
+	uint32_t known = MODEL_DMA_FLAGS;
+
+	if (model->viommu.on)
+		known |= WIRE_DMA_MAP_REPLACE | WIRE_ATTR_PASID_VALID | WIRE_ATTR_PASID_MASK;
 	return asked->size == sizeof(*map) && map->argsz == sizeof(*map) &&
-	       map->flags & MODEL_DMA_FLAGS && !(map->flags & ~MODEL_DMA_FLAGS) && map->size &&
+	       map->flags & MODEL_DMA_FLAGS && !(map->flags & ~known) && map->size &&
 	       map->size < MODEL_DMA_LARGE && map->address + map->size &&
 	       model_dma_aligned(model, map) && model_dma_backed(asked, map);
 }
@@ -349,6 +351,10 @@ static void model_dma_judge_map(const struct model *model, const struct model_as
 	struct wire_dma_map map;
 	bool good;
 
+	if (model->viommu.on) {
+		model_space_judge_map(model, asked, out);
+		return;
+	}
 	if (!model_body(asked, &map, sizeof(map)))
 		return;
 	good = model_dma_is_good(model, asked, &map);
@@ -398,6 +404,10 @@ static void model_dma_apply_map(struct model *model, const struct model_asked *a
 	uint64_t last;
 
 	(void)reply;
+	if (model->viommu.on) {
+		model_space_apply_map(model, asked, outcome);
+		return;
+	}
 	if (outcome == MODEL_ERROR || dma->lost || !model_body(asked, &map, sizeof(map)))
 		return;
 	if (outcome == MODEL_OK)
@@ -456,6 +466,10 @@ static void model_dma_judge_unmap(const struct model *model, const struct model_
 	const struct model_dma *dma = &model->dma;
 	struct wire_dma_unmap unmap;
 
+	if (model->viommu.on) {
+		model_space_judge_unmap(model, asked, out);
+		return;
+	}
 	if (!model_body(asked, &unmap, sizeof(unmap)))
 		return;
 	if (out->max_size > sizeof(unmap))
@@ -479,15 +493,20 @@ static void model_dma_check_unmap(struct model *model, const struct model_asked 
 {
 	struct wire_dma_unmap unmap;
 	struct wire_dma_unmap came;
+	uint64_t size;
 
 	if (!model_body(asked, &unmap, sizeof(unmap)) ||
 	    !model_reply_at(reply, 0, &came, sizeof(came)))
 		return;
-	if (came.address != unmap.address || came.size != unmap.size || came.flags != unmap.flags)
-		model_blame(model, &asked->header, "DMA-UNMAP-001",
+	size = unmap.size;
+	if (model->viommu.on && !model_space_removed(model, &unmap, &size))
+		size = came.size;
+	if (came.address != unmap.address || came.size != size || came.flags != unmap.flags)
+		model_blame(model, &asked->header,
+			    model->viommu.on ? "VE-UNMAP-004" : "DMA-UNMAP-001",
 			    "allowed: the entry of the request, 0x%llx, 0x%llx bytes, flags 0x%x; "
 			    "came: 0x%llx, 0x%llx bytes, flags 0x%x",
-			    (unsigned long long)unmap.address, (unsigned long long)unmap.size,
+			    (unsigned long long)unmap.address, (unsigned long long)size,
 			    unmap.flags, (unsigned long long)came.address,
 			    (unsigned long long)came.size, came.flags);
 	if (came.argsz != unmap.argsz && came.argsz != sizeof(came))
@@ -511,6 +530,10 @@ static void model_dma_apply_unmap(struct model *model, const struct model_asked 
 	uint32_t doubt;
 	uint64_t last;
 
+	if (model->viommu.on) {
+		model_space_apply_unmap(model, asked, outcome);
+		return;
+	}
 	if (dma->lost || !model_body(asked, &unmap, sizeof(unmap)))
 		return;
 	doubt = model_dma_exact_doubt(dma, &unmap);

@@ -50,4 +50,23 @@ struct model_dma {
 	struct model_dma_range gone[MODEL_DMA_GONE];	/* no reply is behind their unmap yet */
 };
 
+/* The mapping that begins last at or before `address`; NULL if there is none. */
+struct model_dma_node *model_dma_before(const struct model_dma *dma, uint64_t address);
+
+/* A mapping that overlaps [address, last]. */
+struct model_dma_node *model_dma_over(const struct model_dma *dma, uint64_t address, uint64_t last);
+
+/* Overlaps must have been ruled out. Without memory `lost` is set. */
+void model_dma_add(struct model_dma *dma, uint64_t address, uint64_t last, uint32_t flags);
+void model_dma_remove(struct model_dma *dma, uint64_t address);
+
+/* Is it doubtful whether something in the range is mapped? _doubt says so, _settle no more. */
+bool model_dma_doubtful(const struct model_dma *dma, uint64_t address, uint64_t last);
+void model_dma_doubt(struct model_dma *dma, uint64_t address, uint64_t last);
+void model_dma_settle(struct model_dma *dma, uint64_t address, uint64_t last);
+
+/* As model_dma_reaches(), of one table that is not lost. */
+bool model_dma_lets(const struct model_dma *dma, uint64_t *address, uint64_t last,
+		    uint32_t access);
+
 #endif

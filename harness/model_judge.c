@@ -40,6 +40,14 @@ const struct model_rule *model_rule(uint16_t command)
 	return command < MODEL_NUMBERS ? model_rules[command] : NULL;
 }
 
+/* The same, with those of the extension that was negotiated. */
+static const struct model_rule *model_rule_now(const struct model *model, uint16_t command)
+{
+	if (command == WIRE_PAGE_RESPONSE && model->viommu.on)
+		return &model_viommu_response_rule;
+	return model_rule(command);
+}
+
 /* ---- what rules write down ---- */
 
 static void model_copy(char *to, const char *from, size_t size)
@@ -240,7 +248,8 @@ static bool model_malformed(const struct model *model, const struct model_asked 
 {
 	uint16_t number = asked->header.command;
 	const struct schema_command *row = schema_command(number);
-	const struct model_rule *rule = model_rule(number);
+	const struct model_rule *rule = model_rule_now(model, number);
+	bool known = row && number < SCHEMA_EXTENSION;
 
 	if (model->phase == MODEL_GREETING && number != WIRE_VERSION) {
 		model_refuse(out, "VER-NEG-002", "the session begins with VERSION");
@@ -248,8 +257,8 @@ static bool model_malformed(const struct model *model, const struct model_asked 
 		return true;
 	}
 	if (!rule) {
-		model_refuse(out, row ? "HDR-UNK-002" : "HDR-UNK-001",
-			     row ? "only a server sends command %u" : "there is no command %u",
+		model_refuse(out, known ? "HDR-UNK-002" : "HDR-UNK-001",
+			     known ? "only a server sends command %u" : "there is no command %u",
 			     number);
 		return true;
 	}
@@ -295,7 +304,7 @@ static bool model_unanswered(const struct model_asked *asked)
 void model_judge(const struct model *model, const struct model_asked *asked,
 		 struct model_expect *out)
 {
-	const struct model_rule *rule = model_rule(asked->header.command);
+	const struct model_rule *rule = model_rule_now(model, asked->header.command);
 
 	memset(out, 0, offsetof(struct model_expect, why) + 1);
 	out->ok = true;
@@ -409,6 +418,7 @@ void model_settle(struct model *model, const struct model_asked *asked,
 	if (expect->closed)
 		model->may_close = true;
 	model_dma_answered(model);
+	model_viommu_settled(model, asked);
 	if (reply->header->flags & WIRE_ERROR) {
 		model_judge_error(model, asked, expect, reply->header->error);
 		model_apply(model, asked, MODEL_ERROR, NULL);
@@ -431,5 +441,6 @@ void model_settle_unseen(struct model *model, const struct model_asked *asked,
 		outcome = MODEL_OK;
 	if (expect->closed)
 		model->may_close = true;
+	model_viommu_settled(model, asked);
 	model_apply(model, asked, outcome, NULL);
 }

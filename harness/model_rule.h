@@ -20,6 +20,7 @@
 #include "model_feature.h"
 #include "model_irq.h"
 #include "model_region.h"
+#include "model_viommu.h"
 
 #define MODEL_ASKED (1u << 18)		/* commands that wait for their outcome */
 #define MODEL_ERRNO 12			/* bytes that the text of any errno takes */
@@ -82,6 +83,7 @@ struct model_limits {
 	uint64_t pgsizes;
 	bool write_multiple;
 	bool twin;
+	struct model_viommu_limits viommu;
 	bool known;		/* false: something of it could not be read, judge nothing by it */
 };
 
@@ -147,12 +149,14 @@ extern const struct model_rule model_irq_set_rule;
 extern const struct model_rule model_feature_rule;
 extern const struct model_rule model_feature_mig_read_rule;
 extern const struct model_rule model_feature_mig_write_rule;
+extern const struct model_rule model_viommu_response_rule;	/* where it was negotiated */
 
 /* The life of a state: a zeroed one is a valid beginning, where nothing is known. */
 void model_dma_free(struct model *model);
 void model_region_free(struct model *model);
 void model_irq_free(struct model *model);
 void model_feature_free(struct model *model);
+void model_viommu_free(struct model *model);
 
 /* DEVICE_RESET came to this. It may have happened unless the outcome is ERROR. */
 void model_dma_reset(struct model *model, enum model_outcome outcome);
@@ -191,6 +195,7 @@ struct model {
 	struct model_region region;
 	struct model_irq irq;
 	struct model_feature feature;
+	struct model_viommu viommu;
 
 	bool shared;			/* another connection may change the device, too */
 	bool may_close;			/* something went out that excuses the end of the session */
@@ -292,6 +297,53 @@ const struct model_asked *model_waiting(const struct model *model, uint32_t inde
  */
 bool model_dma_reaches(const struct model *model, uint64_t *address, uint64_t last,
 		       uint32_t access);
+
+/*
+ * Nothing that the text leaves open: such a range has to be mapped, if there is room for it. With
+ * the vIOMMU extension the attribute word has been judged before.
+ */
+struct wire_dma_map;
+bool model_dma_is_good(const struct model *model, const struct model_asked *asked,
+		       const struct wire_dma_map *map);
+
+/* ---- the vIOMMU extension, where it was negotiated ---- */
+
+struct json_object;
+
+/* The member "viommu" of capabilities; and what an answer says that it may not say. */
+void model_viommu_read(struct model_viommu_limits *limits, struct json_object *capabilities);
+void model_viommu_check(struct model *model, const struct model_asked *asked,
+			const struct model_limits *offer, const struct model_limits *came);
+
+/* A command was sent, and its outcome is known: it may have ended groups. */
+void model_viommu_sent(struct model *model, const struct model_asked *asked);
+void model_viommu_settled(struct model *model, const struct model_asked *asked);
+
+/* The server has sent a PAGE_REQUEST. */
+void model_viommu_came(struct model *model, const struct model_message *message);
+
+/* Is that an attribute word of a server, with bits of `known` besides? If not, a finding. */
+bool model_viommu_attr(struct model *model, const struct model_message *message, uint32_t attr,
+		       uint32_t known);
+
+/* DMA_MAP and DMA_UNMAP, as the functions of a rule. */
+void model_space_judge_map(const struct model *model, const struct model_asked *asked,
+			   struct model_expect *out);
+void model_space_apply_map(struct model *model, const struct model_asked *asked,
+			   enum model_outcome outcome);
+void model_space_judge_unmap(const struct model *model, const struct model_asked *asked,
+			     struct model_expect *out);
+void model_space_apply_unmap(struct model *model, const struct model_asked *asked,
+			     enum model_outcome outcome);
+
+/* The size that the reply to an unmap has to have; false if that is not known. */
+struct wire_dma_unmap;
+bool model_space_removed(const struct model *model, const struct wire_dma_unmap *unmap,
+			 uint64_t *size);
+
+/* The table of the space of an attribute word: NULL without mappings, or with !*known. */
+const struct model_dma *model_space_of(const struct model *model, uint32_t attr, bool *known);
+void model_space_free(struct model *model);
 
 /* A command of the server (model_requests.c). */
 void model_requests_came(struct model *model, const struct model_message *message);

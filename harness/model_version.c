@@ -201,6 +201,7 @@ static void model_version_entries(struct model_version_data *data, struct json_o
 	model_version_number(data, entries, WIRE_CAP_PGSIZES, 1, &limits->pgsizes);
 	model_version_switch(data, entries, WIRE_CAP_WRITE_MULTIPLE, &limits->write_multiple);
 	model_version_twin(data, entries);
+	model_viommu_read(&limits->viommu, entries);
 	if (!limits->pgsizes)
 		model_version_worsen(data, MODEL_VERSION_WRONG);
 	if (!(limits->pgsizes & WIRE_DEFAULT_PGSIZES) ||
@@ -327,7 +328,7 @@ static void model_version_judge_data(const struct model *model, const struct mod
 	out->closed = data.worth != MODEL_VERSION_GOOD;
 	switch (data.worth) {
 	case MODEL_VERSION_GOOD:
-		if (data.limits.twin && !data.limits.max_msg_fds)
+		if (data.limits.viommu.wrong || (data.limits.twin && !data.limits.max_msg_fds))
 			out->closed = true;
 		else
 			model_demand(out, asked->size > sizeof(struct wire_version) ?
@@ -443,6 +444,7 @@ static void model_version_check(struct model *model, const struct model_asked *a
 		model_blame(model, &asked->header, "VER-NEG-007",
 			    "allowed: no write_multiple, which was not offered; came: true");
 	model_version_check_twin(model, asked, &offer, &came, reply->nfds);
+	model_viommu_check(model, asked, &offer.limits, &came.limits);
 }
 
 static void model_version_apply(struct model *model, const struct model_asked *asked,
@@ -464,6 +466,9 @@ static void model_version_apply(struct model *model, const struct model_asked *a
 	model->client = offer.limits;
 	model->server = came.limits;
 	model->phase = MODEL_READY;
+	if (came.limits.viommu.wrong)
+		model_lose(model);
+	model->viommu.on = came.limits.viommu.version;
 }
 
 const struct model_rule model_version_rule = {

@@ -7,7 +7,7 @@
 
 #include "pack.h"
 
-#define COMMANDS 32u		/* more than the numbers of all commands */
+#define COMMANDS 128u		/* more than the numbers of all commands */
 #define HEADER sizeof(struct wire_header)
 #define PACK_FILL 32u		/* bytes, all the same, are data that is filled */
 

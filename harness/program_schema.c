@@ -6,7 +6,7 @@
 
 #include "program.h"
 
-#define COMMANDS 32u		/* numbers below it have a row in the table */
+#define COMMANDS 128u		/* numbers below it have a row in the table */
 #define PREFIX "header."
 
 #define REGISTER(name, at, width, role, set) { name, set, 0, 0, at, width, SCHEMA_##role }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* schema.c - the tables of schema.h. Offsets and widths are those of the structures of wire.h. */
+/* schema.c - the tables of schema.h. Offsets and widths are those of wire.h and wire_ext.h. */
 #include "schema.h"
 
 #include <pthread.h>
@@ -43,6 +43,8 @@ static const struct schema_command schema_command_rows[] = {
 	COMMAND(DEVICE_FEATURE, SERVER, SIZE(feature), SIZE(feature), 0, 0),
 	COMMAND(MIG_DATA_READ, SERVER, SIZE(mig_data), SIZE(mig_data), 0, 0),
 	COMMAND(MIG_DATA_WRITE, SERVER, SIZE(mig_data), 0, 0, 0),
+	COMMAND(PAGE_REQUEST, CLIENT, SIZE(page_request), 0, 0, 0),
+	COMMAND(PAGE_RESPONSE, SERVER, SIZE(page_response), 0, 0, 0),
 	STRUCT(CAP_HEADER, cap_header),
 	STRUCT(CAP_SPARSE_MMAP, cap_sparse_mmap),
 	STRUCT(SPARSE_AREA, sparse_area),
@@ -54,6 +56,7 @@ static const struct schema_command schema_command_rows[] = {
 	STRUCT(LOGGING_CONTROL, logging_control),
 	STRUCT(LOGGING_RANGE, logging_range),
 	STRUCT(LOGGING_REPORT, logging_report),
+	STRUCT(PAGE_RANGE, page_range),
 };
 
 static const struct schema_field schema_field_rows[] = {
@@ -183,6 +186,17 @@ static const struct schema_field schema_field_rows[] = {
 	FIELD(WIRE_MIG_DATA_WRITE, REQUEST, mig_data, size, LENGTH, NULL),
 	TAIL(WIRE_MIG_DATA_WRITE, REQUEST, mig_data),
 
+	FIELD(WIRE_PAGE_REQUEST, REQUEST, page_request, cookie, VALUE, NULL),
+	FIELD(WIRE_PAGE_REQUEST, REQUEST, page_request, prgi, VALUE, NULL),
+	FIELD(WIRE_PAGE_REQUEST, REQUEST, page_request, nr, COUNT, NULL),
+	FIELD(WIRE_PAGE_REQUEST, REQUEST, page_request, attr, FLAGS, "PAGE_REQUEST_ATTR"),
+	FIELD(WIRE_PAGE_REQUEST, REQUEST, page_request, reserved, RESERVED, NULL),
+	TAIL(WIRE_PAGE_REQUEST, REQUEST, page_request),
+
+	FIELD(WIRE_PAGE_RESPONSE, REQUEST, page_response, cookie, VALUE, NULL),
+	FIELD(WIRE_PAGE_RESPONSE, REQUEST, page_response, code, VALUE, "PAGE_CODE"),
+	FIELD(WIRE_PAGE_RESPONSE, REQUEST, page_response, reserved, RESERVED, NULL),
+
 	FIELD(SCHEMA_CAP_HEADER, REQUEST, cap_header, id, VALUE, "REGION_CAPS"),
 	FIELD(SCHEMA_CAP_HEADER, REQUEST, cap_header, version, VALUE, NULL),
 	FIELD(SCHEMA_CAP_HEADER, REQUEST, cap_header, next, OFFSET, NULL),
@@ -233,6 +247,10 @@ static const struct schema_field schema_field_rows[] = {
 	FIELD(SCHEMA_LOGGING_REPORT, REQUEST, logging_report, length, SIZE, NULL),
 	FIELD(SCHEMA_LOGGING_REPORT, REQUEST, logging_report, page_size, VALUE, NULL),
 	TAIL(SCHEMA_LOGGING_REPORT, REQUEST, logging_report),
+
+	FIELD(SCHEMA_PAGE_RANGE, REQUEST, page_range, address, IOVA, NULL),
+	FIELD(SCHEMA_PAGE_RANGE, REQUEST, page_range, size, SIZE, NULL),
+	FIELD(SCHEMA_PAGE_RANGE, REQUEST, page_range, perm, FLAGS, "PAGE_PERM"),
 };
 
 static const struct schema_constant schema_constant_rows[] = {
@@ -305,6 +323,7 @@ static const struct schema_constant schema_constant_rows[] = {
 	{ "MASKS", "FEATURE", WIRE_FEATURE_MASK },
 	{ "MASKS", "IRQ_SET_DATA", WIRE_IRQ_SET_DATA_TYPE_MASK },
 	{ "MASKS", "IRQ_SET_ACTION", WIRE_IRQ_SET_ACTION_TYPE_MASK },
+	{ "MASKS", "ATTR_PASID", WIRE_ATTR_PASID_MASK },
 	{ "DEFAULTS", "MAX_MSG_FDS", WIRE_DEFAULT_MAX_MSG_FDS },
 	{ "DEFAULTS", "MAX_DATA_XFER_SIZE", WIRE_DEFAULT_MAX_DATA_XFER_SIZE },
 	{ "DEFAULTS", "MAX_DMA_MAPS", WIRE_DEFAULT_MAX_DMA_MAPS },
@@ -313,6 +332,22 @@ static const struct schema_constant schema_constant_rows[] = {
 	{ "LIMITS", "CAP_VERSION", WIRE_CAP_VERSION },
 	{ "LIMITS", "WRITE_MULTI_COUNT", WIRE_WRITE_MULTI_MAX_COUNT },
 	{ "LIMITS", "DMA_WRITE_SHORT_REPLY", WIRE_DMA_WRITE_SHORT_REPLY },
+	{ "LIMITS", "PASID_BITS", WIRE_VIOMMU_MAX_PASID_BITS },
+	{ "LIMITS", "PAGE_PRGIS", WIRE_PAGE_PRGIS },
+	{ "LIMITS", "PAGE_RANGES", WIRE_PAGE_MAX_RANGES },
+	{ "ATTR", "PASID_VALID", WIRE_ATTR_PASID_VALID },
+	{ "DMA_MAP_ATTR", "REPLACE", WIRE_DMA_MAP_REPLACE },
+	{ "DMA_MAP_ATTR", "BACKING", WIRE_DMA_MAP_BACKING },
+	{ "DMA_MAP_ATTR", "INDIRECT", WIRE_DMA_MAP_INDIRECT },
+	{ "DMA_UNMAP_ATTR", "ALL", WIRE_DMA_UNMAP_ALL },
+	{ "DMA_UNMAP_ATTR", "RANGE", WIRE_DMA_UNMAP_RANGE },
+	{ "DMA_UNMAP_ATTR", "BACKING", WIRE_DMA_UNMAP_BACKING },
+	{ "PAGE_REQUEST_ATTR", "TRANSLATE_ONLY", WIRE_PAGE_TRANSLATE_ONLY },
+	{ "PAGE_PERM", "READ", WIRE_PAGE_READ },
+	{ "PAGE_PERM", "WRITE", WIRE_PAGE_WRITE },
+	{ "PAGE_CODE", "SUCCESS", WIRE_PAGE_SUCCESS },
+	{ "PAGE_CODE", "INVALID", WIRE_PAGE_INVALID },
+	{ "PAGE_CODE", "FAILURE", WIRE_PAGE_FAILURE },
 };
 
 size_t schema_commands(const struct schema_command **out)
@@ -339,7 +374,7 @@ struct schema_place {
 	const struct schema_field *argsz;
 };
 
-#define SCHEMA_PLACES 64u	/* more than any number of a command */
+#define SCHEMA_PLACES 128u	/* more than any number of a command */
 
 static struct schema_place schema_places[SCHEMA_PLACES];
 static pthread_once_t schema_placed = PTHREAD_ONCE_INIT;

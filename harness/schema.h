@@ -11,6 +11,10 @@
  * have rows too, under pseudo-commands from SCHEMA_NESTED on, which never appear in a header. Their
  * name is that of the structure, their request fields are its fields, with offsets from its own
  * start, and `request_size` is its size; direction and reply mean nothing.
+ *
+ * Commands of the vIOMMU extension (reference-server/viommu.rst) have rows like others; a server
+ * that did not negotiate it has to refuse them as unknown ones. What the extension adds to fields
+ * that exist are constants in sets whose names end in _ATTR, which no field names.
  */
 #ifndef SCHEMA_H
 #define SCHEMA_H
@@ -19,8 +23,10 @@
 #include <stdint.h>
 
 #include "wire.h"
+#include "wire_ext.h"
 
 #define SCHEMA_HEADER 0u	/* the number under which the message header itself has its rows */
+#define SCHEMA_EXTENSION 100u	/* from here on commands are the vIOMMU extension's */
 #define SCHEMA_NESTED 0x10000u	/* first pseudo-command */
 
 enum schema_nested {
@@ -35,6 +41,7 @@ enum schema_nested {
 	SCHEMA_LOGGING_CONTROL,
 	SCHEMA_LOGGING_RANGE,
 	SCHEMA_LOGGING_REPORT,
+	SCHEMA_PAGE_RANGE,
 };
 
 /* What a field means. */

@@ -132,6 +132,7 @@ SAME_NUMBER(VUC_ROLE_DATA, SCHEMA_DATA);
 SAME_NUMBER(VUC_TO_SERVER, SCHEMA_TO_SERVER);
 SAME_NUMBER(VUC_TO_CLIENT, SCHEMA_TO_CLIENT);
 SAME_NUMBER(VUC_NESTED, SCHEMA_NESTED);
+SAME_NUMBER(VUC_EXTENSION, SCHEMA_EXTENSION);
 SAME_NUMBER(VUC_MAX_FDS, STREAM_MAX_FDS);
 SAME_NUMBER(VUC_MAIN, CLIENT_MAIN);
 SAME_NUMBER(VUC_TWIN, CLIENT_TWIN);
@@ -208,6 +209,11 @@ int vuc_client_fd(const struct vuc_client *client, uint32_t channel)
 void vuc_client_set_max_fds(struct vuc_client *client, uint32_t max_msg_fds)
 {
 	client_set_max_fds((struct client *)client, max_msg_fds);
+}
+
+void vuc_client_set_page_requests(struct vuc_client *client, uint32_t pages)
+{
+	client_set_page_requests((struct client *)client, pages);
 }
 
 int vuc_client_unread(const struct vuc_client *client)

@@ -51,6 +51,12 @@ enum vuc_role {
  */
 #define VUC_NESTED 0x10000
 
+/*
+ * Commands from this number on are those of the vIOMMU extension, which a server that did not
+ * negotiate it does not know: leave them out when going over the commands of the specification.
+ */
+#define VUC_EXTENSION 100
+
 enum vuc_direction {
 	VUC_TO_SERVER = 0,
 	VUC_TO_CLIENT = 1,
@@ -145,6 +151,12 @@ VUC_EXPORT int vuc_client_fd(const struct vuc_client *client, uint32_t channel);
  * a message may carry from then on; 1 until then (FD-PASS-006).
  */
 VUC_EXPORT void vuc_client_set_max_fds(struct vuc_client *client, uint32_t max_msg_fds);
+
+/*
+ * How many pages the negotiation lets the server ask for at a time (page_requests of the vIOMMU
+ * extension). 0, as until then: a PAGE_REQUEST is no command that a server may send.
+ */
+VUC_EXPORT void vuc_client_set_page_requests(struct vuc_client *client, uint32_t pages);
 
 /*
  * 0 when the server has read all that was sent on the main channel. What is left is measured in

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "envelope.h"
+#include "wire_ext.h"
 
 #define INFO_SIZE (sizeof(struct wire_header) + sizeof(struct wire_device_info))
 
@@ -291,6 +292,29 @@ static void a_server_sends_its_own_commands_only(void **state)
 	assert_blamed(e, m, "envelope.wrong-direction", "HDR-FMT-001");
 }
 
+static void page_requests_have_to_be_negotiated_and_want_no_reply(void **state)
+{
+	struct envelope *e = *state;
+	struct message m = {
+		.id = 1, .command = WIRE_PAGE_REQUEST, .msg_size = 32, .flags = WIRE_NO_REPLY,
+	};
+
+	assert_blamed(e, m, "envelope.wrong-direction", "HDR-FMT-001");
+	envelope_set_page_requests(e, 1);
+	assert_clean(e, m);
+	m.msg_size = 31;
+	assert_blamed(e, m, "envelope.short-message", "HDR-FMT-001");
+	m.msg_size = 48;
+	m.flags = 0;
+	assert_blamed(e, m, "envelope.flags", "VE-REQ-001");
+	m.flags = WIRE_NO_REPLY;
+	m.command = WIRE_PAGE_RESPONSE;
+	assert_blamed(e, m, "envelope.wrong-direction", "HDR-FMT-001");
+	envelope_reset(e);
+	m.command = WIRE_PAGE_REQUEST;
+	assert_blamed(e, m, "envelope.wrong-direction", "HDR-FMT-001");
+}
+
 static void the_list_of_violations_is_bounded_and_the_count_is_not(void **state)
 {
 	struct envelope *e = *state;
@@ -385,6 +409,7 @@ int main(void)
 		TEST(descriptors_are_counted),
 		TEST(replies_stay_on_the_channel_of_the_command),
 		TEST(a_server_sends_its_own_commands_only),
+		TEST(page_requests_have_to_be_negotiated_and_want_no_reply),
 		TEST(the_list_of_violations_is_bounded_and_the_count_is_not),
 		TEST(the_text_has_room_for_the_longest_numbers),
 		TEST(a_flood_of_commands_in_flight_are_matched_in_time),

@@ -61,6 +61,19 @@ static void every_wire_command_has_a_row_with_its_name(void **state)
 	assert_null(schema_command(SCHEMA_CAP_HEADER));
 }
 
+static void commands_of_the_extension_stand_apart(void **state)
+{
+	(void)state;
+	assert_string_equal(schema_command(WIRE_PAGE_REQUEST)->name, "PAGE_REQUEST");
+	assert_int_equal(schema_command(WIRE_PAGE_REQUEST)->direction, SCHEMA_TO_CLIENT);
+	assert_string_equal(schema_command(WIRE_PAGE_RESPONSE)->name, "PAGE_RESPONSE");
+	assert_int_equal(schema_command(WIRE_PAGE_RESPONSE)->direction, SCHEMA_TO_SERVER);
+	assert_null(schema_command(WIRE_POC_PAGE_REQUEST));
+	assert_null(schema_command(WIRE_PAGE_RESPONSE + 1));
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		assert_true(numbers[i] < SCHEMA_EXTENSION);
+}
+
 static void names_and_numbers_of_commands_are_unique(void **state)
 {
 	const struct schema_command *rows;
@@ -69,7 +82,7 @@ static void names_and_numbers_of_commands_are_unique(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < count; i++) {
-		on_the_wire += rows[i].number < SCHEMA_NESTED;
+		on_the_wire += rows[i].number < SCHEMA_EXTENSION;
 		for (size_t j = 0; j < i; j++) {
 			assert_string_not_equal(rows[i].name, rows[j].name);
 			assert_int_not_equal(rows[i].number, rows[j].number);
@@ -207,6 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_wire_command_has_a_row_with_its_name),
+		cmocka_unit_test(commands_of_the_extension_stand_apart),
 		cmocka_unit_test(names_and_numbers_of_commands_are_unique),
 		cmocka_unit_test(fields_cover_the_fixed_part_without_hole_or_overlap),
 		cmocka_unit_test(every_field_belongs_to_a_message_and_its_constants_exist),

@@ -19,7 +19,7 @@ from ctypes import (
 from pathlib import Path
 from typing import Any
 
-DEFINES = {"VUC_ABI_VERSION": 1, "VUC_NESTED": 0x10000, "VUC_MAX_FDS": 253,
+DEFINES = {"VUC_ABI_VERSION": 1, "VUC_NESTED": 0x10000, "VUC_EXTENSION": 100, "VUC_MAX_FDS": 253,
            "VUC_PROGRAM_SIZE": 0x100000, "VUC_FLOOD_ERRORS": 8, "VUC_FLOOD_BUCKETS": 160}
 
 ENUMS: dict[str, dict[str, int]] = {
@@ -229,6 +229,7 @@ FUNCTIONS: dict[str, tuple[Any, list]] = {
     "vuc_client_adopt_twin": (c_int, [_client, c_int]),
     "vuc_client_fd": (c_int, [_client, c_uint32]),
     "vuc_client_set_max_fds": (None, [_client, c_uint32]),
+    "vuc_client_set_page_requests": (None, [_client, c_uint32]),
     "vuc_client_unread": (c_int, [_client]),
     "vuc_client_send": (c_int, [_client, pointers["vuc_send"]]),
     "vuc_client_recv": (c_int, [_client, c_uint32, c_int, POINTER(_message)]),

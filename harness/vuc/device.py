@@ -24,7 +24,7 @@ from .failure import Broken, Failure
 from .message import Message, message, parse
 from .register import FEATURES
 from .schema import STRUCTURES, constants
-from .session import DEFAULT, Connection, Reply
+from .session import DEFAULT, VIOMMU, Connection, Reply
 from .target import Target
 
 REGION = constants.REGION_FLAGS
@@ -57,6 +57,8 @@ VDMA_MAGIC = 0x414D4456
 VDMA_CAPS = 0x08
 VDMA_DIRECT = 1
 VDMA_MESSAGES = 2
+VDMA_PASID = 4
+VDMA_PAGES = 8
 VDMA_IRQ = 0x10
 
 
@@ -269,6 +271,25 @@ class Device:
                 raise Broken(f"{self.profile.name}: the profile says vdma, the device does not")
             return self.read_number(session, 0, VDMA_CAPS, 4)
 
+    @cached_property
+    def viommu(self) -> dict[str, Any]:
+        """What the server answers to a client that offers all of the vIOMMU extension; none
+        without it, or where it refuses such a client."""
+        found: dict[str, Any] = {}
+
+        def ask() -> bool:
+            with self._session(VIOMMU) as session:
+                found.update(session.viommu)
+                found["caps"] = self._caps(session)
+                return True
+
+        self._probe(ask)
+        return found
+
+    def _caps(self, session: Connection) -> int:
+        vdma = self.profile.device == "vdma"
+        return self.read_number(session, 0, VDMA_CAPS, 4) if vdma else 0
+
     # ---- features ----
 
     def has(self, feature: str) -> bool:
@@ -447,6 +468,15 @@ _PROBES: dict[str, Callable[[Device], bool]] = {
     "small_transfers": lambda d: d._limits_transfers(),
     "impatient": _never,
     "required_capability": _never,
+    "viommu": lambda d: bool(d.viommu.get("version")),
+    "no_viommu": lambda d: not d.has("viommu"),
+    "pasid": lambda d: bool(d.viommu.get("pasid_bits")),
+    "unmap_range": lambda d: d.viommu.get("unmap_range") is True,
+    "replace": lambda d: d.viommu.get("replace") is True,
+    "backing": lambda d: d.viommu.get("backing") is True,
+    "page_requests": lambda d: bool(d.viommu.get("page_requests")),
+    "device_pages": lambda d: bool(d.viommu.get("caps", 0) & VDMA_PAGES),
+    "device_pasid": lambda d: bool(d.viommu.get("caps", 0) & VDMA_PASID),
     "process": lambda d: not d.target.attached,
     "proc": lambda d: d._visible(),
     "socket_path_option": lambda d: any("--socket-path" in word for word in d.profile.argv),

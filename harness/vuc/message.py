@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from .schema import (
-    BY_NUMBER, COMMANDS, HEADER, HEADER_SIZE, STRUCTURES, Command, Field, Role, command_name,
+    BY_NUMBER, HEADER, HEADER_SIZE, ON_THE_WIRE, STRUCTURES, Command, Field, Role, command_name,
     constants,
 )
 
@@ -125,7 +125,7 @@ class Message:
     @cached_property
     def row(self) -> Command | None:
         """The schema's row of the command; None for an unknown one."""
-        return COMMANDS.get(self.name)
+        return ON_THE_WIRE.get(self.name)
 
     @cached_property
     def values(self) -> dict[str, int]:
@@ -218,9 +218,9 @@ def message(
     Defaults: argsz is the size of what is sent, or a page for commands whose reply it limits; the
     length of a tail is that of `data`; everything else is zero.
     """
-    row = COMMANDS.get(name)
+    row = ON_THE_WIRE.get(name)
     if row is None:
-        raise TypeError(f"no command {name!r}; there are {', '.join(COMMANDS)}")
+        raise TypeError(f"no command {name!r}; there are {', '.join(ON_THE_WIRE)}")
     made = Message(name, row.number, dict(fields), _tail_bytes(row, data),
                    _header_values(header), no_reply)
     made.values  # noqa: B018 - names and numbers are checked here, not when it is sent

@@ -40,6 +40,14 @@ DEFAULT: Mapping[str, Any] = {
     "max_data_xfer_size": constants.DEFAULTS.MAX_DATA_XFER_SIZE,
     "write_multiple": True,
 }
+# The same with all that the vIOMMU extension has, as far as the server goes.
+VIOMMU: Mapping[str, Any] = {
+    **DEFAULT,
+    "viommu": {
+        "version": 1, "pasid_bits": constants.LIMITS.PASID_BITS, "max_pasids": 1024,
+        "page_requests": 512, "unmap_range": True, "replace": True, "backing": True,
+    },
+}
 KEPT_VIOLATIONS = 64  # as many as the library keeps; later ones only count
 _CLOSED = "closed"  # in place of a handle: ctypes refuses it, where NULL would reach the library
 TRACE_LENGTH = 2 * BEFORE_LINES
@@ -53,7 +61,8 @@ def _errnos(numbers: int | Collection[int] | None) -> set[int] | None:
 
 class Connection(Owned):
     """One connection. `negotiated` are the capabilities of the server's VERSION reply (None before
-    it), `limits` what follows from them; `twin` tells whether there is a twin socket."""
+    it), `limits` what follows from them; `twin` tells whether there is a twin socket; `viommu` has
+    the members of the vIOMMU extension, none without it."""
 
     kind = "connection"
 
@@ -68,6 +77,7 @@ class Connection(Owned):
         self.negotiated: dict[str, Any] | None = None
         self.limits = Limits()
         self.twin = False
+        self.viommu: dict[str, Any] = {}
 
     @classmethod
     def connect(cls, path: str, timeout: float | None = None) -> Connection:
@@ -467,7 +477,15 @@ class Connection(Owned):
             if isinstance(found.get(name), int)
         })
         self._take_twin(reply, found.get("twin_socket"))
+        self._take_viommu(found.get("viommu"))
         return reply
+
+    def _take_viommu(self, answer: Any) -> None:
+        if isinstance(answer, dict):
+            self.viommu = answer
+        pages = self.viommu.get("page_requests", 0)
+        if isinstance(pages, int) and 0 < pages < 1 << 32:
+            _abi.lib.vuc_client_set_page_requests(self._client, pages)
 
     def _take_twin(self, reply: Reply, answer: Any) -> None:
         if not isinstance(answer, dict) or answer.get("supported") is not True:

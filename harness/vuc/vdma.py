@@ -30,7 +30,7 @@ from .duration import long
 from .exchange import Request
 from .failure import Failure
 from .message import Message, message
-from .schema import BY_NUMBER, constants
+from .schema import BY_NUMBER, PASID_SHIFT, constants, pasid_word
 from .session import Connection
 
 SLOTS = 8
@@ -69,9 +69,10 @@ RING, RING_LENGTH, EVENT_SIZE = 0x800, 128, 16
 
 OPS = {"NOP": 0, "READ": 1, "WRITE": 2, "COPY": 3, "TOUCH": 4, "FILL": 5, "CHECK": 6}
 PATHS = {"auto": 0, "direct": 1, "messages": 2}
-CMD_PAGES, CMD_IRQ, CMD_PASID, CMD_TRANSLATE, CMD_ARMED = 1 << 6, 1 << 7, 1 << 8, 1 << 9, 1 << 10
+CMD_PAGES, CMD_IRQ, CMD_TRANSLATE, CMD_ARMED = 1 << 6, 1 << 7, 1 << 9, 1 << 10
 HOLDS = ("PRE", "POST", "MID", "END", "RETIRED", "PREREQ", "POSTRESP")
 CTL_DRAIN = 1 << 8
+CTL_RETRIES = 24  # where the limit of page requests for one miss begins
 STATES = ("IDLE", "QUEUED", "RUN", "HELD", "WAIT_PAGE", "WAIT_MSG", "DONE", "FAULT", "ABORTED")
 TERMINAL = frozenset({"IDLE", "DONE", "FAULT", "ABORTED"})
 STABLE = TERMINAL | {"HELD", "WAIT_PAGE", "WAIT_MSG"}
@@ -128,12 +129,14 @@ class State:
 
 @dataclass(frozen=True)
 class Event:
-    """One event of the ring: its number, what, which slot, its argument."""
+    """One event of the ring: its number, what, which slot, its argument, and the PASID (0 without
+    one)."""
 
     seq: int
     name: str
     slot: int
     arg: int
+    pasid: int = 0
 
 
 def pattern(seed: int, size: int, start: int = 0) -> bytes:
@@ -172,20 +175,24 @@ class Slot:
     def prepare(self, op: str, *, src: int = 0, dst: int = 0, length: int = 0, mid: int = 0,
                 buf: int = 0, seed: int = 0, count: int = 1, stride: int = 0, hold: str = "",
                 drain: bool = False, path: str = "auto", vector: int | None = None,
-                armed: bool = False, bits: int = 0) -> Message:
+                armed: bool = False, pasid: int | None = None, pages: bool = False,
+                translate: bool = False, retries: int = 0, bits: int = 0) -> Message:
         """Write all registers but CMD; the message that writes CMD, which starts the operation.
 
         op: a key of OPS; hold: names of HOLDS joined by '|'; drain: the policy is to drain, not to
         abort; path: a key of PATHS; vector: of MSI-X, raised at the end; armed: waits for go();
-        bits: further bits of CMD.
+        pasid: the space, None for the one without; pages: it may ask for pages, at most `retries`
+        times behind the first for one miss (0: as the device likes); translate: that are in the
+        tables already; bits: further bits of CMD.
         """
         control = sum(1 << HOLDS.index(name) for name in hold.split("|") if name)
-        control |= (CTL_DRAIN if drain else 0) | (vector or 0) << 16
+        control |= (CTL_DRAIN if drain else 0) | (vector or 0) << 16 | retries << CTL_RETRIES
         for name, value in (("CTL", control), ("SRC", src), ("DST", dst), ("LEN", length),
                             ("MID", mid), ("BUF", buf), ("PAT", seed), ("COUNT", count),
                             ("STRIDE", stride)):
             self.write(name, value)
-        command = OPS[op] | PATHS[path] << 4 | bits
+        command = OPS[op] | PATHS[path] << 4 | pasid_word(pasid) | bits
+        command |= (CMD_PAGES if pages else 0) | (CMD_TRANSLATE if translate else 0)
         command |= (0 if vector is None else CMD_IRQ) | (CMD_ARMED if armed else 0)
         return self.write_message("CMD", command)
 
@@ -316,7 +323,8 @@ class Vdma:
         head, arg = self.read_at(at, 8), self.read_at(at + 8, 8)
         halves = _number(head, 8)
         seq, word = (int.from_bytes(half, sys.byteorder) for half in (halves[:4], halves[4:]))
-        return Event(seq, EVENTS.get(word & 0xFF, f"event-{word & 0xFF}"), word >> 8 & 0xF, arg)
+        return Event(seq, EVENTS.get(word & 0xFF, f"event-{word & 0xFF}"), word >> 8 & 0xF, arg,
+                     word >> PASID_SHIFT)
 
     # ---- the side door ----
 
