@@ -68,9 +68,10 @@ def _metric(records: Sequence[Record], name: str) -> dict[str, Any]:
 
 
 def _cost(records: Sequence[Record]) -> dict[str, float]:
-    # Processor time of one unit, in small messages over a socket; where it is the flood's alone.
+    # Processor time of one unit, in small messages over a socket. Where units are paced, sleeping
+    # and waking and the honest client make the most of it.
     costs = [slope(record.curve("cpu")) / record.calibration for record in records
-             if record.calibration and not (record.paced and record.honest)]
+             if record.calibration and not record.paced]
     return {"unit": median(costs), "spread": _spread(costs)} if costs else {}
 
 

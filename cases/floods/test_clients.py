@@ -4,6 +4,7 @@ connections, negotiation, and operations."""
 
 import socket
 from errno import EAGAIN, EINVAL, ENOSPC
+from struct import pack
 
 import pytest
 from flooding import FULL
@@ -68,14 +69,18 @@ def test_x31_clients_that_come_and_go_leave_nothing(scene, images):
     def act(_):
         ours = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours:
-            ours.settimeout(long())
-            ours.connect(scene.target.socket)
+            # A socket with a timeout would not wait for room in the backlog.
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, pack("ll", round(long()), 0))
             try:
+                ours.connect(scene.target.socket)
+                ours.settimeout(long())
                 for image in images:
                     ours.send(image)
                     ours.recv(4096)
             except ConnectionError:
                 pass  # too many of them: some are turned away
+            except (BlockingIOError, TimeoutError) as error:
+                raise Failure("server.unreachable", "one of many clients is not served") from error
 
     scene.each(scene.count(6000, 100), act)
     scene.bounded()

@@ -169,15 +169,16 @@ def test_x28_header_that_announces_more_than_there_is_takes_no_memory(scene):
     scene.start("connection")
     sizes = [(1 << 32) - 1, 0, 15, (16 << 20) + 1, 1 << 31]
     header = ASK.bytes()[:HEADER_SIZE]
+    stay = 2 if scene.device.has("concurrent") else 0
     held = []
 
     def act(number):
+        while len(held) > stay:
+            held.pop(0).close()
         size = sizes[number % len(sizes)].to_bytes(4, "little")
         session = scene.target.negotiate() if number % 2 else scene.target.connect()
         held.append(session)
         session.send_bytes(header[:4] + size + header[8:] + b"trickle"[: number % 7], maybe=True)
-        if len(held) > 2:
-            held.pop(0).close()
 
     scene.each(scene.count(4000, 64), act)
     scene.bounded()

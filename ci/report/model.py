@@ -24,7 +24,7 @@ WORDS = ("PASS", "FAIL", "KNOWN", "DEVIATES", "SKIP", "BROKEN")
 BAD = ("FAIL", "BROKEN", "DEVIATES", "KNOWN")
 SCHEMA = Path(__file__).resolve().parents[1] / "report.schema.json"
 LISTINGS = 10  # that a cell keeps of one kind of failure; the JSON has them all
-OTHERS = ("bench.json", "fuzz-*.json", "afl-*.json")  # reports of make bench, fuzz and afl
+OTHERS = ("bench.json", "fuzz-*.json", "afl-*.json", "limits-*.json")  # of make bench, fuzz ...
 
 
 class ReportError(ValueError):

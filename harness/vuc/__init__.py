@@ -2,8 +2,8 @@
 """The vfio-user conformance suite: what cases import.
 
 Modules import only from the left to the right of this row: _abi, duration, schema, failure,
-message, register, profile, marks, evidence, session, target, device, known, verdict, report,
-plugin.
+message, register, profile, marks, evidence, session, target, device, flood, measure, limits, known,
+verdict, report, plugin.
 """
 
 from .failure import Failure

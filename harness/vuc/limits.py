@@ -107,8 +107,7 @@ class Record:
     that was refused first; errnos: errors by name; ended: whether the server ended a connection;
     recovered: how much more than before is held (METRICS) after "all" units were given back, and
     after the "disconnect"; one: whether the next unit succeeds when one was given back; paced:
-    units were not sent one behind the other, so that the honest client has its part of the
-    processor time;
+    units were not sent one behind the other, so that their processor time is not theirs alone;
     calibration: microseconds of processor time of a small message there and back.
     """
 
