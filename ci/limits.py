@@ -56,6 +56,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--report", type=Path, default=Path("build/report"))
     parser.add_argument("--version", default="")
     parser.add_argument("--update-baseline", action="store_true")
+    parser.add_argument("--untimed", action="store_true",
+                        help="show processor time and latency and do not judge them: for a machine "
+                             "that others use, too")
     options = parser.parse_args()
     if options.target is None and options.server is None:
         options.target = REFERENCE
@@ -184,7 +187,8 @@ def main() -> int:
         print("verdict: no verdict (no flood could be run), exit code 2")
         return 2
     baseline = read_baseline(path, mode)
-    problems = [] if options.update_baseline else compare(floods, baseline, bool(options.select))
+    problems = [] if options.update_baseline else compare(
+        floods, baseline, bool(options.select), not options.untimed)
     print(table(floods, problems))
     why = f"{len(floods)} floods, {mode}" if baseline or options.update_baseline else "no baseline"
     verdict = "worse" if problems else "as good"

@@ -192,38 +192,43 @@ def _worse_recovery(one: Mapping[str, Any], base: Mapping[str, Any]) -> Iterable
                 yield f"{name} that is kept ({when})", f"{then:.0f}", f"{value:.0f}"
 
 
-def _worse_honest(one: Mapping[str, Any], base: Mapping[str, Any]) -> Iterable[tuple]:
+def _worse_service(one: Mapping[str, Any], base: Mapping[str, Any]) -> Iterable[tuple]:
     now, then = one["honest"], base["honest"]
-    if now is None or then is None:
-        return
-    if now["error"] and not then["error"]:
+    if now and then and now["error"] and not then["error"]:
         yield "the honest client", "is served", now["error"]
-    elif (now["loaded_p99"] > STARVED
-          and now["ratio_p99"] > STARVED_FACTOR * max(then["ratio_p99"], 1)):
+
+
+def _worse_latency(one: Mapping[str, Any], base: Mapping[str, Any]) -> Iterable[tuple]:
+    now, then = one["honest"], base["honest"]
+    if (now and then and now["loaded_p99"] > STARVED
+            and now["ratio_p99"] > STARVED_FACTOR * max(then["ratio_p99"], 1)):
         yield ("p99 of the honest client, to that without a flood", f"{then['ratio_p99']:.1f}",
                f"{now['ratio_p99']:.1f}")
 
 
-CHECKS = (_worse_metrics, _worse_cost, _worse_refusal, _worse_recovery, _worse_honest)
+COUNTED = (_worse_metrics, _worse_refusal, _worse_recovery, _worse_service)
+TIMED = (_worse_cost, _worse_latency)
 
 
-def judge(name: str, one: Mapping[str, Any], base: Mapping[str, Any]) -> list[Problem]:
-    """What is worse in one flood."""
+def judge(name: str, one: Mapping[str, Any], base: Mapping[str, Any],
+          timed: bool = True) -> list[Problem]:
+    """What is worse in one flood; what was measured in time, too, if `timed`."""
     found = [Problem(name, what, str(then), str(now))
-             for check in CHECKS for what, then, now in check(one, base)]
+             for check in COUNTED + (TIMED if timed else ())
+             for what, then, now in check(one, base)]
     if one["verdict"] != "PASS" and base["verdict"] == "PASS":
         found.insert(0, Problem(name, "case", "PASS", f"{one['verdict']} {one['listing']}"))
     return found
 
 
 def compare(floods: Mapping[str, Mapping[str, Any]], baseline: Mapping[str, Mapping[str, Any]],
-            part: bool) -> list[Problem]:
-    """What is worse than the baseline; `part`: only some of its floods were run. Floods that the
-    baseline has not got have to pass where there is one."""
+            part: bool, timed: bool = True) -> list[Problem]:
+    """What is worse than the baseline; `part`: only some of its floods were run; `timed` as in
+    judge(). Floods that the baseline has not got have to pass where there is one."""
     found = []
     for name, one in floods.items():
         if name in baseline:
-            found += judge(name, one, baseline[name])
+            found += judge(name, one, baseline[name], timed)
         elif one["verdict"] not in ("PASS", "KNOWN"):
             found.append(Problem(name, "case", "not in it", f"{one['verdict']} {one['listing']}"))
     if not part:

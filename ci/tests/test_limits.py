@@ -81,6 +81,14 @@ def test_honest_client_is_starved_only_far_off():
     assert worse(one) == {"the honest client"}
 
 
+def test_what_depends_on_the_machine_need_not_be_judged():
+    one = summed(record())
+    one["honest"].update(ratio_p99=500.0, loaded_p99=900_000.0)
+    assert limits_judge.judge("X01", one, BASE | {"refused_at": None, "errnos": []})
+    assert not limits_judge.judge("X01", one, BASE | {"refused_at": None, "errnos": []},
+                                  timed=False)
+
+
 def test_noise_of_several_runs_makes_room():
     noisy = [record(lambda n, f=factor: f * n) for factor in (1, 3)]
     base = summed(*[record(refused_at=1000, errnos={"ENOSPC": 5})] * 2)
