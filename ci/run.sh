@@ -107,6 +107,7 @@ part_unit() { # 60
 # with the same seed, so that what a change is told depends on the change; campaigns look further.
 part_fuzz() { # 120
 	check replay make replay
+	check explore make explore
 	local entry
 	for entry in client flood order race session space text version wire; do
 		if command -v clang >/dev/null; then
@@ -177,7 +178,7 @@ part_programs() { # 60
 # Each case is seen to fail: by a fault in the server, or by a server that does nothing. Most of
 # the time something waits, hence more processes than cores.
 part_faults() { # 180
-	make all build/vuc-server-faulty
+	make all build/vuc-server-faulty build/explore-faulty
 	PYTHONPATH=harness "$python" -m pytest -q -n 4 --junitxml="$out/faults.xml" \
 		harness/tests/test_null_servers.py reference-server/tests
 }

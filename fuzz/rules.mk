@@ -143,3 +143,17 @@ replay: $(FUZZERS:%=$(B)/fuzz/replay_%) $(SPOKEN:%=$(B)/fuzz/adapted_%) ## the s
 	@export VUC_REPLIES=1; $(foreach f,$(SPOKEN), \
 		diff <($(B)/fuzz/replay_$(f) fuzz/corpus/$(f)/*) \
 			<($(B)/fuzz/adapted_$(f) fuzz/corpus/$(f)/*) &&) true
+
+# All orders of the events of small scenarios; the second program has faults to be found.
+EXPLORE := $(wildcard fuzz/explore*.c) $(addprefix fuzz/,loop_transport.c account.c \
+	account_process.c inproc.c)
+define explore_rule
+$(B)/explore$(2): $(call objects,$(1),$(EXPLORE) $(LOOPED) $(call SRC,harness))
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(BASE) $$(FLAGS_$(1)) $$(LDFLAGS) $$^ $$(LIBS_reference-server) -o $$@
+endef
+$(eval $(call explore_rule,plain,))
+$(eval $(call explore_rule,faulty,-faulty))
+
+explore: $(B)/explore ## every order of the events of small scenarios: SCENARIO= BOUND=
+	@$< --compare $(addprefix --scenario=,$(SCENARIO)) $(addprefix --bound=,$(BOUND)) $(ARGS)

@@ -186,6 +186,8 @@ static void slot_give_way(struct device_slot *slot)
 	}
 	slot->draining = true;
 	slot->drain_at = clock_now() + slot->env->drain_ms;
+	if (fault_on(FAULT_reply_comes_before_the_drain))
+		dma_unpin(slot->env->dma, &slot->sink);
 }
 
 /* Comes to rest where nothing is held; what was under way is done again. */
@@ -214,7 +216,7 @@ void device_slot_stop(struct device_slot *slot)
 	if (fault_on(FAULT_stop_drops_operations))
 		device_slot_abort(slot, true);
 	else if (slot->busy)
-		slot->to_stop = true;
+		slot->to_stop = !fault_on(FAULT_thread_is_not_told_of_a_stop);
 	else if (slot->state == SLOT_HELD && slot_pins(slot))
 		slot_give_way(slot);
 	else
@@ -320,6 +322,8 @@ static void slot_parts(struct device_slot *slot)
 	if (slot->env->unmapping)
 		device_slot_unmap(slot);
 	device_slot_unpin(slot);
+	if (fault_on(FAULT_reference_ends_at_the_look_up))
+		dma_unpin(slot->env->dma, &slot->sink);
 	if (!device_slot_is_live(slot) || slot->barred)
 		return;
 	if (slot->draining && device_slot_needs_client(slot))

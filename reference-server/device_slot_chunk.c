@@ -79,6 +79,11 @@ static int chunk_hold(struct device_slot *slot, struct dma_part *part,
 	dma_release(slot->env->dma, part);
 	if (error)
 		return error;
+	if (fault_on(FAULT_translation_outlives_its_mapping) && part->host &&
+	    part->address == *address) {
+		part->held = true;
+		return 0;
+	}
 	if (fault_on(FAULT_misses_are_remembered) && part->size && !part->host &&
 	    part->address == *address)
 		return -ENOENT;

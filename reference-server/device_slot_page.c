@@ -29,7 +29,8 @@ bool device_slot_misses(struct device_slot *slot, int error, uint64_t address, b
 	slot->fault_address = address;
 	/* It would have to drain what it does not hold. */
 	slot->draining = false;
-	device_slot_release(slot);
+	if (!fault_on(FAULT_page_is_awaited_with_references))
+		device_slot_release(slot);
 	slot->phase = PHASE_REQUEST;
 	return true;
 }
@@ -112,7 +113,9 @@ void device_slot_request(struct device_slot *slot)
 	if (device_slot_holds(slot, HOLD_PREREQ))
 		return;
 	slot_collect(slot, request);
-	if (!request->count)
+	if (!request->count && fault_on(FAULT_miss_is_final))
+		device_slot_fail(slot, slot->miss, slot->fault_address);
+	else if (!request->count)
 		slot->phase = PHASE_PARTS;	/* it has come in between */
 	else if (slot_is_tired(slot))
 		device_slot_fail(slot, -ELOOP, slot->fault_address);

@@ -242,7 +242,8 @@ static int device_state_stop(void *owner)
 	if (error && !fault_on(FAULT_stop_does_not_wait))
 		return error;
 	device_engine_park(&device->bar0.engine, true);
-	pri_stop(&device->dma->pri);
+	if (!fault_on(FAULT_stop_keeps_groups))
+		pri_stop(&device->dma->pri);
 	device_engine_event(&device->bar0.engine, DEVICE_EVENT_STOP);
 	irq_hold(device->irq, true);
 	return 0;

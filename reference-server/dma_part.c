@@ -239,6 +239,6 @@ void dma_cancel(struct dma *dma, struct dma_move *move)
 	if (!move->sent)
 		return;
 	move->sent = false;
-	if (dma->session)
+	if (dma->session && !fault_on(FAULT_aborted_operation_takes_replies))
 		session_give_up(dma->session, &move->request);
 }

@@ -139,6 +139,8 @@ static int dma_unmap_walk(struct dma *dma)
 		}
 		space_remove(going->table, there.first, there.pages, &entry);
 		dma_leave(dma, entry);
+		if (!going->pages && fault_on(FAULT_range_waits_for_its_first))
+			range_make(there.first * DMA_PAGE, there.pages * DMA_PAGE, &going->range);
 		going->pages += there.pages;
 		going->next = there.first + there.pages;
 	}

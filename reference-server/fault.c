@@ -18,6 +18,7 @@ static const struct fault_text {
 #define FAULT_TEXT(name, sentence) { #name, sentence },
 	FAULT_LIST(FAULT_TEXT)
 	FAULT_FLOOD_LIST(FAULT_TEXT)
+	FAULT_ORDER_LIST(FAULT_TEXT)
 #undef FAULT_TEXT
 };
 
@@ -48,10 +49,19 @@ void fault_forget(size_t size)
 
 void fault_print(bool floods)
 {
-	const int first = floods ? FAULT_FLOODS : 0, end = floods ? FAULT_COUNT : FAULT_FLOODS;
+	const int first = floods ? FAULT_FLOODS : 0, end = floods ? FAULT_ORDER : FAULT_FLOODS;
 
 	for (int i = first; i < end; i++)
 		printf("%s: %s\n", fault_texts[i].name, fault_texts[i].sentence);
+}
+
+bool fault_order(unsigned int number, const char **name, const char **sentence)
+{
+	if (number >= FAULT_COUNT - FAULT_ORDER)
+		return false;
+	*name = fault_texts[FAULT_ORDER + number].name;
+	*sentence = fault_texts[FAULT_ORDER + number].sentence;
+	return true;
 }
 
 #else

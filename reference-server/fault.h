@@ -182,12 +182,50 @@
 	FAULT(command_costs_a_sweep, "each command goes over a table that it has no use for") \
 	FAULT(client_forgets_a_page, "each client leaves a page of memory behind")
 
+/* What only shows in some orders of events: for fuzz/explore.c, which has no cases. */
+#define FAULT_ORDER_LIST(FAULT) \
+	/* references and translations */ \
+	FAULT(replace_does_not_wait, "REPLACE replies while the old mapping is in use") \
+	FAULT(translation_outlives_its_mapping, \
+	      "an operation that gave memory back uses its old translation") \
+	FAULT(reference_ends_at_the_look_up, \
+	      "memory that is written counts as in use while it is looked up") \
+	FAULT(reply_comes_before_the_drain, "an operation that drains does not hold DMA_UNMAP up") \
+	FAULT(range_waits_for_its_first, "a range is complete when its first mapping is unused") \
+	FAULT(thread_is_not_told_of_a_stop, \
+	      "an operation that a thread is at does not learn of STOP") \
+	/* page requests */ \
+	FAULT(page_is_awaited_with_references, "an operation keeps its memory while it waits") \
+	FAULT(miss_is_final, "a page that comes between a miss and its request is not looked up") \
+	FAULT(response_is_for_the_first_prgi, \
+	      "any response is for the group with the least index") \
+	FAULT(late_response_is_taken, "a response to a group that has expired succeeds") \
+	FAULT(time_out_returns_credit, "the credit of a group is there when it expires") \
+	FAULT(credit_is_lost_at_a_reset, "the groups that a reset retires keep their credit") \
+	FAULT(cookies_begin_anew, "the first cookie behind a reset or a stop is 1") \
+	FAULT(old_cookies_are_forgotten, "a response from before a stop counts as unexpected") \
+	FAULT(stop_keeps_groups, "STOP does not retire groups") \
+	/* the end of a PASID, and of a client */ \
+	FAULT(marker_follows_the_reply, "the stop marker comes behind the reply to ALL") \
+	FAULT(all_spares_groups, "ALL does not retire the groups of its space") \
+	FAULT(all_spares_who_has_no_credit, \
+	      "an operation that waits for credit survives the end of its space") \
+	FAULT(who_has_left_is_awaited, "the operations of a client that has left are not aborted") \
+	/* messages */ \
+	FAULT(aborted_operation_takes_replies, \
+	      "a late reply is given to the operation that its slot has now") \
+	FAULT(twin_follows_the_reply, "what goes by the twin socket waits for the next round") \
+	FAULT(round_drops_a_piece, "what has come of a message is dropped by a round of the loop")
+
 enum fault {
 #define FAULT_ENUM(name, sentence) FAULT_##name,
 	FAULT_LIST(FAULT_ENUM)
 	FAULT_FLOODS,			/* the first of its list */
 	FAULT_BEFORE_FLOODS = FAULT_FLOODS - 1,
 	FAULT_FLOOD_LIST(FAULT_ENUM)
+	FAULT_ORDER,			/* the first of its list */
+	FAULT_BEFORE_ORDER = FAULT_ORDER - 1,
+	FAULT_ORDER_LIST(FAULT_ENUM)
 #undef FAULT_ENUM
 	FAULT_COUNT
 };
@@ -200,8 +238,11 @@ bool fault_on(enum fault fault);
 /* Selects the fault of that name, too: 0, or -ENOENT. */
 int fault_select(const char *name);
 
-/* One line "name: sentence" for each fault of one of the lists to standard output. */
+/* One line "name: sentence" for each fault of one of the first two lists to standard output. */
 void fault_print(bool floods);
+
+/* The name and the sentence of one of the third list, counted from 0; false: there are no more. */
+bool fault_order(unsigned int number, const char **name, const char **sentence);
 
 /* Takes memory that nobody gives back. */
 void fault_forget(size_t size);

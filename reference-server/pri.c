@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "fault.h"
 #include "pri_group.h"
 #include "pri_marker.h"
 
@@ -160,6 +161,8 @@ static void pri_retire(struct pri *pri, uint32_t space, bool any, int result)
 		if (group->state == PRI_FREE || (!any && group->space != space))
 			continue;
 		pri_tell(pri, group, result);
+		if (any && fault_on(FAULT_credit_is_lost_at_a_reset))
+			group->pages = 0;
 		pri_free(pri, group);
 	}
 }
@@ -167,6 +170,10 @@ static void pri_retire(struct pri *pri, uint32_t space, bool any, int result)
 /* What was given out so far is known to be old: its responses are nobody's fault. */
 static void pri_forget(struct pri *pri)
 {
+	if (fault_on(FAULT_old_cookies_are_forgotten))
+		return;
+	if (fault_on(FAULT_cookies_begin_anew))
+		pri->next_cookie = 1;
 	pri->old_cookie = pri->next_cookie;
 	pri->old_given = pri->given;
 }
@@ -309,6 +316,7 @@ uint64_t pri_expire(struct pri *pri, uint64_t now)
 			continue;
 		}
 		group->state = PRI_EXPIRED;
+		pri->used -= fault_on(FAULT_time_out_returns_credit) ? group->pages : 0;
 		pri_tell(pri, group, -ETIMEDOUT);
 	}
 	return next;
@@ -339,8 +347,10 @@ int pri_end_pasid(struct pri *pri, uint32_t pasid, struct session_reply *reply)
 {
 	int error = pri_marker_post(pri, pasid, reply);
 
-	pri_retire(pri, pasid + 1, false, -ECANCELED);
-	pri_drop_queue(pri, pasid + 1, false, -ECANCELED);
+	if (!fault_on(FAULT_all_spares_groups))
+		pri_retire(pri, pasid + 1, false, -ECANCELED);
+	if (!fault_on(FAULT_all_spares_who_has_no_credit))
+		pri_drop_queue(pri, pasid + 1, false, -ECANCELED);
 	return error;
 }
 
@@ -370,7 +380,10 @@ static int pri_respond(struct pri *pri, const struct wire_page_response *respons
 				   response->code != WIRE_PAGE_INVALID &&
 				   response->code != WIRE_PAGE_FAILURE))
 		return -EINVAL;
-	if (!group || group->state != PRI_OUTSTANDING)
+	if (group && fault_on(FAULT_response_is_for_the_first_prgi))
+		for (group = pri->group; group->state == PRI_FREE;)
+			group++;
+	if (!group || (group->state != PRI_OUTSTANDING && !fault_on(FAULT_late_response_is_taken)))
 		return pri_refuse(pri, group, response->cookie);
 	if (response->code == WIRE_PAGE_FAILURE) {
 		pri->status |= WIRE_PCI_PRI_RF;

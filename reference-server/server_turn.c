@@ -38,7 +38,7 @@ static bool server_execute(struct server_instance *instance)
 		 * command: nothing is asked for a mapping behind the reply to its unmap. It is so
 		 * little (SESSION_REQUESTS) that the socket takes it.
 		 */
-		if (session->twinned)
+		if (session->twinned && !fault_on(FAULT_twin_follows_the_reply))
 			transport_flush(&session->twin);
 		if (transport_queued(transport) >= SERVER_FLUSH_AT ||
 		    !transport_takes_more(transport))
@@ -84,7 +84,7 @@ void server_serve(struct server_instance *instance, uint32_t events)
 		session_advance(session, SESSION_BROKEN);
 	/* Nobody is left who could release what holds a command back. */
 	instance->hung = session->deferred && events & (EPOLLHUP | EPOLLERR);
-	if (instance->hung)
+	if (instance->hung && !fault_on(FAULT_who_has_left_is_awaited))
 		device_abort(&instance->device);
 }
 
@@ -142,6 +142,8 @@ void server_advance(struct server_instance *instance, uint64_t now)
 	struct session *session = &instance->session;
 
 	session_expire(session, now);
+	if (fault_on(FAULT_round_drops_a_piece))
+		session->transport.in.begin = session->transport.in.end;
 	device_run(&instance->device);
 	if (session->deferred && dma_is_quiet(&instance->dma))
 		server_resume(instance);

@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* explore_watch.c - see explore_watch.h. */
+#include "explore_watch.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "device_slot_flow.h"
+#include "explore_memory.h"
+#include "explore_peer.h"
+
+#define WATCH_SUM UINT64_C(0xcbf29ce484222325)
+
+/* What a command that was sent has to be answered with, and what its reply means. */
+struct watch_command {
+	uint16_t id;
+	uint16_t command;
+	bool last;		/* of its step */
+	struct explore_step step;
+	int error;		/* that is expected, positive; of RESPOND it is not known yet */
+	uint32_t removes;	/* mappings, by bit */
+	uint32_t started;	/* slots that were started before, by bit */
+};
+
+static struct {
+	const struct explore_scenario *scenario;
+	struct watch_command command[WATCH_COMMANDS];	/* a queue */
+	uint32_t first, count;
+	uint16_t next_id;
+	uint32_t mapped;		/* as of the last command sent, by bit */
+	uint32_t live[EXPLORE_MAPPINGS];	/* how often it is there for the device */
+	struct watch_request dma[WATCH_REQUESTS];
+	uint32_t dma_count, dma_open;	/* dma_open: without answer, by bit */
+	struct watch_group group[WATCH_REQUESTS];
+	uint32_t group_count;
+	uint32_t markers[EXPLORE_MAPPINGS];	/* by space */
+	uint32_t started;		/* slots, by bit, since the last reset that was sent */
+	uint32_t starts[EXPLORE_SLOTS];	/* that were sent, */
+	uint32_t begun[EXPLORE_SLOTS];	/* and operations that were seen to be there */
+	bool running[EXPLORE_SLOTS];
+	bool stops;			/* as of the last command sent, */
+	bool stopped;			/* and as of the last reply */
+	bool always;			/* page requests are permitted from first to last */
+	bool blamed;			/* UPRGI may be set */
+	uint64_t sum[2];		/* of what came, by channel */
+} watch;
+
+/* ---- what is sent ---- */
+
+/* Whether nothing that the client does switches page requests off. */
+static bool watch_always(const struct explore_scenario *scenario)
+{
+	for (uint32_t i = 0; i < EXPLORE_THREADS; i++) {
+		for (uint32_t k = 0; k < EXPLORE_STEPS; k++) {
+			const struct explore_step *step = &scenario->thread[i][k];
+
+			if (step->op == EXPLORE_PRI_RESET || step->op == EXPLORE_RESET ||
+			    (step->op == EXPLORE_RESPOND && step->with == WIRE_PAGE_FAILURE))
+				return false;
+		}
+	}
+	return scenario->credit;
+}
+
+void watch_begin(const struct explore_scenario *scenario)
+{
+	memset(&watch, 0, sizeof(watch));
+	watch.scenario = scenario;
+	watch.next_id = 1;
+	watch.sum[0] = WATCH_SUM;
+	watch.sum[1] = WATCH_SUM;
+	watch.always = watch_always(scenario);
+	memory_begin(scenario);
+	memory_refresh(watch.live);
+}
+
+static int watch_map(uint32_t number)
+{
+	if (watch.mapped & 1u << number)
+		return EEXIST;
+	watch.mapped |= 1u << number;
+	watch.live[number]++;
+	return 0;
+}
+
+static int watch_replace(uint32_t number, uint32_t with, uint32_t *removes)
+{
+	if (!(watch.mapped & 1u << number))
+		return ENOENT;
+	*removes = 1u << number;
+	watch.mapped &= ~*removes;
+	return watch_map(with);
+}
+
+/* The mappings of a space that lie in its first pages. */
+static uint32_t watch_inside(uint32_t space, uint32_t pages)
+{
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < EXPLORE_MAPPINGS; i++) {
+		const struct explore_mapping *mapping = &watch.scenario->mapping[i];
+
+		if (mapping->space == space && mapping->page + mapping->pages <= pages)
+			found |= watch.mapped & 1u << i;
+	}
+	return found;
+}
+
+static void watch_predict(struct watch_command *command)
+{
+	const struct explore_step *step = &command->step;
+
+	switch (step->op) {
+	case EXPLORE_MAP:
+		command->error = watch_map(step->what);
+		break;
+	case EXPLORE_REPLACE:
+		command->error = watch_replace(step->what, step->with, &command->removes);
+		break;
+	case EXPLORE_UNMAP:
+		command->removes = watch.mapped & 1u << step->what;
+		command->error = command->removes ? 0 : ENOENT;
+		break;
+	case EXPLORE_RANGE:
+		command->removes = watch_inside(step->what, step->with);
+		break;
+	case EXPLORE_ALL:
+		command->removes = watch_inside(step->what, UINT32_MAX);
+		break;
+	case EXPLORE_START:
+		watch.started |= 1u << step->what;
+		watch.starts[step->what]++;
+		break;
+	case EXPLORE_RESET:
+		command->started = watch.started;
+		watch.started = 0;
+		break;
+	case EXPLORE_STOP:
+		watch.stops = true;
+		break;
+	case EXPLORE_RUN:
+		watch.stops = false;
+		watch.stopped = false;
+		break;
+	case EXPLORE_INVENT:
+		command->error = ENOENT;
+		break;
+	case EXPLORE_END:
+	case EXPLORE_RELEASE:
+	case EXPLORE_RESPOND:
+	case EXPLORE_ANSWER:
+	case EXPLORE_PRI_RESET:
+	case EXPLORE_ENABLE:
+	case EXPLORE_INFO:
+		break;
+	}
+	watch.mapped &= ~command->removes;
+}
+
+uint16_t watch_sent(uint16_t command, const struct explore_step *step, bool last)
+{
+	struct watch_command *out = &watch.command[(watch.first + watch.count) % WATCH_COMMANDS];
+
+	if (watch.count++ == WATCH_COMMANDS)
+		explore_violation("explore: too many commands at once");
+	*out = (struct watch_command){
+		.id = watch.next_id++,
+		.command = command,
+		.last = last,
+		.step = *step,
+	};
+	if (last)
+		watch_predict(out);
+	memory_refresh(watch.live);
+	return out->id;
+}
+
+uint32_t watch_outstanding(void)
+{
+	return watch.count;
+}
+
+const struct watch_request *watch_dma(uint32_t number)
+{
+	return number < watch.dma_count ? &watch.dma[number] : NULL;
+}
+
+const struct watch_group *watch_group(uint32_t number)
+{
+	return number < watch.group_count ? &watch.group[number] : NULL;
+}
+
+void watch_answered(uint32_t number)
+{
+	watch.dma_open &= ~(1u << number);
+}
+
+/* ---- replies ---- */
+
+static void watch_retire(bool any, uint32_t space, bool spared)
+{
+	for (uint32_t i = 0; i < watch.group_count; i++) {
+		struct watch_group *group = &watch.group[i];
+
+		if (group->state != WATCH_OUTSTANDING || (!any && group->space != space))
+			continue;
+		group->state = WATCH_RETIRED;
+		group->spared = spared;
+	}
+}
+
+/* A response finds its group outstanding, or nothing. */
+static void watch_response(const struct watch_command *command, uint32_t error)
+{
+	struct watch_group *group = &watch.group[command->step.what];
+	bool good = group->state == WATCH_OUTSTANDING && !group->expired;
+
+	if (error != (good ? 0u : ENOENT))
+		explore_violation("the response to a group that %s is answered with %u",
+				  good ? "is outstanding" : "is over", error);
+	watch.blamed |= !good && !group->spared;
+	if (group->state == WATCH_OUTSTANDING)
+		group->state = WATCH_ANSWERED;
+	if (good && command->step.with == WIRE_PAGE_FAILURE)
+		watch_retire(true, 0, false);
+}
+
+/* Nothing of before a reset goes on. */
+static void watch_check_slots(uint32_t slots)
+{
+	const struct device_engine *engine = &explore_server()->device.bar0.engine;
+
+	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
+		if (slots & 1u << i && (device_slot_is_live(&engine->slots[i]) ||
+					engine->slots[i].busy))
+			explore_violation("slot %u goes on though a reset was answered", i);
+	}
+}
+
+/* No operation of a space that has ended waits for it. */
+static void watch_check_space(uint32_t space)
+{
+	const struct device_engine *engine = &explore_server()->device.bar0.engine;
+
+	if (space && !watch.markers[space])
+		explore_violation("the reply to ALL comes before its stop marker");
+	if (space)
+		watch.markers[space]--;
+	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
+		const struct device_slot *slot = &engine->slots[i];
+
+		if (space && slot->state == SLOT_WAIT_PAGE && device_slot_space(slot) == space)
+			explore_violation("slot %u waits for a page of a space that has ended", i);
+	}
+}
+
+/* What a good reply means. */
+static void watch_done(const struct watch_command *command)
+{
+	switch (command->step.op) {
+	case EXPLORE_ALL:
+		if (command->step.what)
+			watch_retire(false, command->step.what, false);
+		watch_check_space(command->step.what);
+		break;
+	case EXPLORE_RESET:
+		watch_retire(true, 0, true);
+		watch_check_slots(command->started & ~watch.started);
+		break;
+	case EXPLORE_PRI_RESET:
+		watch_retire(true, 0, true);
+		break;
+	case EXPLORE_STOP:
+		watch_retire(true, 0, true);
+		watch.stopped = watch.stops;
+		break;
+	case EXPLORE_END:
+	case EXPLORE_MAP:
+	case EXPLORE_REPLACE:
+	case EXPLORE_UNMAP:
+	case EXPLORE_RANGE:
+	case EXPLORE_START:
+	case EXPLORE_RELEASE:
+	case EXPLORE_RESPOND:
+	case EXPLORE_INVENT:
+	case EXPLORE_ANSWER:
+	case EXPLORE_RUN:
+	case EXPLORE_ENABLE:
+	case EXPLORE_INFO:
+		break;
+	}
+	for (uint32_t i = 0; i < EXPLORE_MAPPINGS; i++)
+		watch.live[i] -= command->removes >> i & 1;
+	memory_refresh(watch.live);
+}
+
+static void watch_reply(const struct message *m)
+{
+	const struct watch_command *command = &watch.command[watch.first];
+	uint32_t error = m->flags & WIRE_ERROR ? m->error : 0;
+
+	if (!watch.count)
+		explore_violation("a reply to nothing, id %u", m->id);
+	if (m->id != command->id || m->command != command->command)
+		explore_violation("command %u with id %u is to be answered, and %u with id %u is",
+				  command->command, command->id, m->command, m->id);
+	watch.first = (watch.first + 1) % WATCH_COMMANDS;
+	watch.count--;
+	if (command->last && command->step.op == EXPLORE_RESPOND)
+		watch_response(command, error);
+	else if (error != (uint32_t)command->error)
+		explore_violation("command %u with id %u is answered with %u instead of %u",
+				  m->command, m->id, error, (uint32_t)command->error);
+	watch.blamed |= command->step.op == EXPLORE_INVENT;
+	if (command->last && !error)
+		watch_done(command);
+}
+
+/* ---- what the device asks ---- */
+
+static uint32_t watch_space(uint32_t attr)
+{
+	return attr & WIRE_ATTR_PASID_VALID ? (attr >> WIRE_ATTR_PASID_SHIFT) + 1 : 0;
+}
+
+/* Whether the memory that a message is for is mapped, and with that right. */
+static bool watch_allows(const struct watch_request *request)
+{
+	uint32_t right = request->command == WIRE_DMA_READ ? WIRE_DMA_MAP_READ : WIRE_DMA_MAP_WRITE;
+	uint64_t first = request->access.address / MEMORY_PAGE;
+	uint64_t last = (request->access.address + request->access.count - 1) / MEMORY_PAGE;
+
+	for (uint32_t i = 0; i < EXPLORE_MAPPINGS; i++) {
+		const struct explore_mapping *mapping = &watch.scenario->mapping[i];
+
+		if (watch.live[i] && mapping->flags & right &&
+		    mapping->space == watch_space(request->access.attr) && first >= mapping->page &&
+		    last < mapping->page + mapping->pages)
+			return true;
+	}
+	return false;
+}
+
+static void watch_take_dma(const struct message *m)
+{
+	struct watch_request *request = &watch.dma[watch.dma_count];
+
+	if (watch.dma_count == WATCH_REQUESTS)
+		explore_violation("explore: too many requests");
+	*request = (struct watch_request){ m->id, m->command, m->channel, { 0 } };
+	memcpy(&request->access, m->body, sizeof(request->access));
+	if (!watch_allows(request))
+		explore_violation("a message for memory that is not mapped any more");
+	watch.dma_open |= 1u << watch.dma_count++;
+}
+
+static uint32_t watch_pages(void)
+{
+	uint32_t pages = 0;
+
+	for (uint32_t i = 0; i < watch.group_count; i++)
+		pages += watch.group[i].state == WATCH_OUTSTANDING ? watch.group[i].pages : 0;
+	return pages;
+}
+
+static void watch_take_group(const struct message *m, const struct wire_page_request *head)
+{
+	struct watch_group *group = &watch.group[watch.group_count];
+	struct wire_page_range range;
+
+	if (watch.group_count == WATCH_REQUESTS)
+		explore_violation("explore: too many page requests");
+	*group = (struct watch_group){ .cookie = head->cookie, .space = watch_space(head->attr) };
+	for (uint32_t i = 0; i < watch.group_count; i++) {
+		if (watch.group[i].cookie == head->cookie)
+			explore_violation("cookie %u is used again", head->cookie);
+	}
+	for (uint32_t i = 0; i < head->nr; i++) {
+		memcpy(&range, m->body + sizeof(*head) + i * sizeof(range), sizeof(range));
+		group->pages += range.size / MEMORY_PAGE;
+	}
+	watch.group_count++;
+	if (watch_pages() > watch.scenario->credit)
+		explore_violation("%u pages are outstanding, with credit for %u", watch_pages(),
+				  watch.scenario->credit);
+}
+
+static void watch_take_page(const struct message *m)
+{
+	struct wire_page_request head;
+
+	memcpy(&head, m->body, sizeof(head));
+	if (!head.nr)
+		watch.markers[watch_space(head.attr) % EXPLORE_MAPPINGS]++;
+	else
+		watch_take_group(m, &head);
+}
+
+static void watch_take(const struct message *m)
+{
+	uint64_t *sum = &watch.sum[m->channel];
+	const uint32_t head[] = { m->id, m->command, m->flags, m->error };
+
+	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
+		*sum = (*sum ^ head[i]) * UINT64_C(0x100000001b3);
+	for (size_t i = 0; i < m->msg_size - sizeof(struct wire_header); i++)
+		*sum = (*sum ^ m->body[i]) * UINT64_C(0x100000001b3);
+	explore_note("    %s %u id %u%s%s, %u bytes",
+		     (m->flags & WIRE_TYPE_MASK) == WIRE_TYPE_REPLY ? "reply" : "command",
+		     m->command, m->id, m->flags & WIRE_ERROR ? " with error " : "",
+		     m->flags & WIRE_ERROR ? strerrorname_np((int)m->error) : "", m->msg_size);
+	if ((m->flags & WIRE_TYPE_MASK) == WIRE_TYPE_REPLY) {
+		watch_reply(m);
+		return;
+	}
+	if (watch.stopped)
+		explore_violation("command %u comes from a device that is stopped", m->command);
+	if (m->command == WIRE_PAGE_REQUEST)
+		watch_take_page(m);
+	else
+		watch_take_dma(m);
+}
+
+/* ---- after each event ---- */
+
+/* Groups that the device has given up show that in the register of their operation. */
+static void watch_expire(void)
+{
+	const struct device_engine *engine = &explore_server()->device.bar0.engine;
+
+	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
+		const struct device_slot *slot = &engine->slots[i];
+
+		for (uint32_t k = 0; slot->error == ETIMEDOUT && k < watch.group_count; k++)
+			watch.group[k].expired |=
+				slot->request.cookie == watch.group[k].cookie;
+	}
+}
+
+/* An operation that has ended does not go on. */
+static void watch_check_ends(void)
+{
+	const struct device_engine *engine = &explore_server()->device.bar0.engine;
+
+	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
+		bool runs = device_slot_is_live(&engine->slots[i]);
+
+		watch.begun[i] += runs && !watch.running[i];
+		watch.running[i] = runs;
+		if (watch.begun[i] > watch.starts[i])
+			explore_violation("slot %u goes on though its operation has ended", i);
+	}
+}
+
+static void watch_check_credit(void)
+{
+	const struct pri *pri = &explore_server()->dma.pri;
+
+	if (pri->used != watch_pages())
+		explore_violation("%u pages of credit are taken, and %u pages outstanding",
+				  pri->used, watch_pages());
+	if (pri->status & WIRE_PCI_PRI_UPRGI && !watch.blamed)
+		explore_violation("a late response counts as unexpected");
+}
+
+void watch_receive(void)
+{
+	struct message *m;
+
+	watch_expire();
+	while ((m = explore_take()) != NULL) {
+		watch_take(m);
+		message_free(m);
+	}
+	memory_check();
+	watch_check_ends();
+	if (!watch.count && !explore_is_over() && explore_server()->phase == SERVER_BUSY)
+		watch_check_credit();
+}
+
+/* ---- the end ---- */
+
+static void watch_check_rest(uint32_t number, const struct device_slot *slot)
+{
+	bool stopped = explore_server()->device.bar0.engine.parked;
+
+	if (slot->state == SLOT_WAIT_PAGE && !watch_pages())
+		explore_violation("slot %u waits for a page of which nobody knows", number);
+	if (slot->state == SLOT_WAIT_MSG && !watch.dma_open)
+		explore_violation("slot %u waits for a reply to nothing", number);
+	if ((slot->state == SLOT_RUN || slot->state == SLOT_QUEUED) && !stopped)
+		explore_violation("slot %u does not go on", number);
+	if (slot->error == ENOENT && device_slot_job(slot, SLOT_CMD) & CMD_PAGES &&
+	    watch.always)
+		explore_violation("slot %u has missed a page and not asked for it", number);
+	if (stopped && (slot->source.pinned || slot->sink.pinned))
+		explore_violation("slot %u holds memory though the device is stopped", number);
+}
+
+void watch_rest(void)
+{
+	const struct device_engine *engine = &explore_server()->device.bar0.engine;
+
+	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++)
+		watch_check_rest(i, &engine->slots[i]);
+}
+
+void watch_end(void)
+{
+	const struct dma *dma = &explore_server()->dma;
+
+	memset(watch.live, 0, sizeof(watch.live));
+	memory_refresh(watch.live);
+	memory_check();
+	if (dma->pri.used || dma->pri.first || dma->pri.owed_count || dma->pasids.count)
+		explore_violation("page requests or spaces outlive the client");
+}
+
+static uint64_t watch_mix(uint64_t sum, const void *bytes, size_t size)
+{
+	const uint8_t *at = bytes;
+
+	for (size_t i = 0; i < size; i++)
+		sum = (sum ^ at[i]) * UINT64_C(0x100000001b3);
+	return sum;
+}
+
+uint64_t watch_sum(void)
+{
+	const struct device_engine *engine = &explore_server()->device.bar0.engine;
+	uint64_t sum = watch_mix(watch.sum[0], &watch.sum[1], sizeof(watch.sum[1]));
+
+	for (uint32_t i = 0; i < MEMORY_PAGES; i++)
+		sum = watch_mix(sum, memory_bytes(i), MEMORY_BYTES);
+	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
+		const struct device_slot *slot = &engine->slots[i];
+		const uint64_t seen[] = { device_slot_status(slot), slot->moved, slot->csum,
+					  slot->requests, slot->response };
+
+		sum = watch_mix(sum, seen, sizeof(seen));
+	}
+	sum = watch_mix(sum, engine->env.counters, sizeof(engine->env.counters));
+	sum = watch_mix(sum, engine->env.buffer, (size_t)2 * MEMORY_PAGE);
+	return watch_mix(sum, &explore_server()->dma.pri.status, sizeof(uint16_t));
+}
