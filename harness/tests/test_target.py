@@ -163,7 +163,7 @@ def test_features_are_found_by_asking(target):
     assert [irq.count for irq in device.irqs] == [0] * 5 and len(device.regions) == 9
     there = {name for name in FEATURES if device.has(name)}
     assert there - {"lease", "seal", "pipe"} == {
-        "reset", "reconnect", "concurrent", "no_write_multiple", "process", "proc"
+        "reset", "reconnect", "concurrent", "no_viommu", "no_write_multiple", "process", "proc"
     }
     assert target.starts == 1
 
