@@ -111,8 +111,8 @@ static void message_start(uint32_t number)
 		{ WIRE_REGION_INDEX_BAR0, base + SLOT_DST, 8, slot->dst },
 		{ WIRE_REGION_INDEX_BAR0, base + SLOT_LEN, 4, slot->len },
 		{ WIRE_REGION_INDEX_BAR0, base + SLOT_MID, 4, slot->mid },
-		{ WIRE_REGION_INDEX_BAR0, base + SLOT_BUF, 4, number * 1024 },
-		{ WIRE_REGION_INDEX_BAR0, base + SLOT_PAT, 4, 17 * (number + 1) },
+		{ WIRE_REGION_INDEX_BAR0, base + SLOT_BUF, 4, (uint64_t)number * 1024 },
+		{ WIRE_REGION_INDEX_BAR0, base + SLOT_PAT, 4, 17 * ((uint64_t)number + 1) },
 		{ WIRE_REGION_INDEX_BAR0, base + SLOT_CMD, 4, slot->cmd },
 	};
 	const uint32_t count = sizeof(registers) / sizeof(registers[0]);
@@ -155,7 +155,8 @@ static void message_answer(uint32_t number, uint32_t error)
 {
 	const struct watch_request *request = watch_dma(number);
 	const bool reads = request->command == WIRE_DMA_READ && !error;
-	const size_t size = error ? 0 : sizeof(request->access) + reads * request->access.count;
+	const size_t data = reads ? request->access.count : 0;
+	const size_t size = error ? 0 : sizeof(request->access) + data;
 	const struct wire_header header = {
 		.id = request->id,
 		.command = request->command,
@@ -168,8 +169,8 @@ static void message_answer(uint32_t number, uint32_t error)
 	message_put(&header, sizeof(header));
 	if (!error)
 		message_put(&request->access, sizeof(request->access));
-	memset(message.out->bytes + message.out->size, 0x77, reads * request->access.count);
-	message.out->size += reads * request->access.count;
+	memset(message.out->bytes + message.out->size, 0x77, data);
+	message.out->size += data;
 	watch_answered(number);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* explore_print.c - see explore.h: events and steps as text, and back. */
+#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "explore_peer.h"
@@ -91,14 +93,17 @@ void explore_name(struct explore_event event, char *text, size_t size)
 
 bool explore_parse(const char *text, struct explore_event *out)
 {
-	const char *kind;
-	unsigned int who, cut;
-	char letter;
+	const char *kind = *text ? strchr(print_kinds, *text) : NULL;
+	unsigned long who, cut;
+	char *end;
 
-	if (sscanf(text, "%c%u.%u", &letter, &who, &cut) != 3 || who >= EXPLORE_THREADS || cut > 3)
+	if (!kind || !isdigit((unsigned char)text[1]))
 		return false;
-	kind = strchr(print_kinds, letter);
-	if (!kind || !letter)
+	who = strtoul(text + 1, &end, 10);
+	if (*end != '.' || !isdigit((unsigned char)end[1]) || who >= EXPLORE_THREADS)
+		return false;
+	cut = strtoul(end + 1, NULL, 10);
+	if (cut > 3)
 		return false;
 	*out = (struct explore_event){ (uint8_t)(kind - print_kinds), (uint8_t)who, (uint8_t)cut };
 	return true;

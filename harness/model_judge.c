@@ -256,7 +256,7 @@ static bool model_malformed(const struct model *model, const struct model_asked 
 		out->closed = true;
 		return true;
 	}
-	if (!rule) {
+	if (!row || !rule) {
 		model_refuse(out, known ? "HDR-UNK-002" : "HDR-UNK-001",
 			     known ? "only a server sends command %u" : "there is no command %u",
 			     number);

@@ -23,13 +23,13 @@ enum { NOP, READ, WRITE, COPY, TOUCH, FILL, CHECK };
 enum { PRE = 1, POST = 2, MID = 4, END = 8, RETIRED = 16, DRAIN = 256 };
 
 struct bench {
-	struct call call;
 	struct dma dma;
-	struct irq irq;
-	struct device device;
-	void *owners[COMMANDS_OWNERS];
-	struct dispatch dispatch;
 	uint8_t *memory;	/* of the client: three pages, of which the last is READ_ONLY */
+	struct dispatch dispatch;
+	void *owners[COMMANDS_OWNERS];
+	struct irq irq;
+	struct call call;
+	struct device device;
 	int file;
 	uint16_t id;
 };
