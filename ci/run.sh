@@ -111,7 +111,7 @@ part_fuzz() { # 120
 	local entry
 	for entry in client flood order race session space text version wire; do
 		if command -v clang >/dev/null; then
-			check "$entry" make fuzz FUZZER="$entry" TIME=6 ARGS=-seed=1
+			check "$entry" make fuzz FUZZER="$entry" TIME=4 ARGS=-seed=1
 		else
 			skip "$entry" "clang is not installed (ci/setup.sh fuzz)"
 		fi
