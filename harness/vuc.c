@@ -21,15 +21,7 @@
 #include "stream.h"
 #include "target.h"
 #include "text.h"
-
-#define SAME_FIELD(outer, inner, field) \
-	_Static_assert(offsetof(struct outer, field) == offsetof(struct inner, field) && \
-		       sizeof(((struct outer *)0)->field) == sizeof(((struct inner *)0)->field), \
-		       #outer "." #field)
-#define SAME_SIZE(outer, inner) \
-	_Static_assert(sizeof(struct outer) == sizeof(struct inner), #outer)
-#define SAME_NUMBER(outer, inner) \
-	_Static_assert((int)(outer) == (int)(inner), #outer)
+#include "vuc_same.h"
 
 SAME_FIELD(vuc_command, schema_command, name);
 SAME_FIELD(vuc_command, schema_command, number);
