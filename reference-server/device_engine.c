@@ -271,7 +271,7 @@ static void engine_call(struct device_engine *engine)
 	if (!work || engine->env.by_hand)
 		return;
 	while (engine->threads < engine->wanted && !error) {
-		error = pthread_create(&engine->thread[engine->threads], NULL, engine_work, engine);
+		error = -thread_start(&engine->thread[engine->threads], engine_work, engine);
 		if (!error)
 			engine->threads++;
 	}
@@ -294,7 +294,7 @@ void device_engine_dismiss(struct device_engine *engine)
 	pthread_cond_broadcast(&engine->work);
 	engine_unlock(engine);
 	for (; engine->threads; engine->threads--)
-		pthread_join(engine->thread[engine->threads - 1], NULL);
+		thread_end(&engine->thread[engine->threads - 1]);
 	engine->dismissed = false;
 	engine->arrived = 0;
 	engine_lock(engine);
@@ -305,7 +305,7 @@ void device_engine_dismiss(struct device_engine *engine)
 void device_engine_interrupt(struct device_engine *engine)
 {
 	for (uint32_t i = 0; i < engine->threads; i++)
-		window_interrupt(engine->thread[i]);
+		window_interrupt(engine->thread[i].id);
 }
 
 bool device_engine_is_busy(struct device_engine *engine)

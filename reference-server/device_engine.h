@@ -19,6 +19,7 @@
 #define DEVICE_ENGINE_H
 
 #include "device_slot.h"
+#include "thread.h"
 
 /* In BAR2: a code of enum device_step for each slot, and its STATE. */
 #define DEVICE_DOOR_RELEASE 0x00
@@ -39,7 +40,7 @@ struct device_engine {
 	uint32_t shown[DEVICE_SLOTS];	/* STATE at the side door */
 	uint32_t wanted;	/* threads; 0: the loop runs the slots */
 	uint32_t threads;	/* that there are */
-	pthread_t thread[DEVICE_MAX_THREADS];
+	struct thread thread[DEVICE_MAX_THREADS];
 	pthread_cond_t work;	/* a slot can be run, or `dismissed` */
 	bool dismissed;
 	uint32_t arrived;	/* threads that have taken a number, from 1 on */
