@@ -178,7 +178,7 @@ class Runner:
     def run(self, item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
         """Runs one case with the checks around it and returns its reports, verdict included."""
         first = None
-        for self.variant in self.workers:
+        for self.variant in self.able(item.stash[CASE]):
             reports, result = self.run_once(item, nextitem)
             first = first or (reports, result)
             if result["verdict"] != SKIP:
@@ -186,6 +186,13 @@ class Runner:
         else:
             reports, result = first
         return self.rewritten(item, reports, result)
+
+    def able(self, case: Case) -> list[str]:
+        """The variants that are not known to lack what the case needs; the first, to say what
+        is missing, where all do."""
+        able = [name for name, worker in self.workers.items()
+                if all(worker.profile.features.get(feature, True) for feature in case.needs)]
+        return able or list(self.workers)[:1]
 
     def run_once(self, item: pytest.Item, nextitem: pytest.Item | None) -> tuple[list, dict]:
         """The same against one server: pytest's reports, and the result."""
