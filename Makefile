@@ -149,7 +149,8 @@ setup:
 		$(sort $(filter lint fuzz afl coverage mutation report,\
 			$(patsubst fuzz-%,fuzz,$(MAKECMDGOALS:caught=mutation))))
 
-OURS := $(patsubst reference%,$(B)/vuc-server%,$(filter reference%,$(basename $(notdir $(TARGET)))))
+OURS := $(patsubst reference%,$(B)/vuc-server%,\
+	$(filter reference%,$(patsubst %-poc,%,$(basename $(notdir $(TARGET))))))
 conformance: $(B)/libvuc.so $(INSTALLED) $(sort $(B)/vuc-server $(OURS)) ## cases against a server
 	@python=$$(cat build/python) PS4=; set -x; \
 	env PYTHONPATH=harness $$python -m pytest -p vuc.plugin $(CASES) \

@@ -150,6 +150,11 @@ void client_set_page_requests(struct client *client, uint32_t pages)
 	envelope_set_page_requests(client->envelope, pages);
 }
 
+void client_set_poc(struct client *client)
+{
+	envelope_set_poc(client->envelope);
+}
+
 int client_unread(const struct client *client)
 {
 	return stream_unread(&client->stream[CLIENT_MAIN]);

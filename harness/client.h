@@ -82,6 +82,9 @@ void client_set_max_fds(struct client *client, uint32_t max_msg_fds);
 /* What was negotiated as page_requests of the vIOMMU extension; 0 until then. */
 void client_set_page_requests(struct client *client, uint32_t pages);
 
+/* The poc dialect of that extension is spoken. */
+void client_set_poc(struct client *client);
+
 /* 0 when the server has read all that was sent on the main channel, else a positive measure. */
 int client_unread(const struct client *client);
 

@@ -101,6 +101,7 @@ struct envelope {
 	uint32_t violations;
 	bool twin;
 	bool pages;		/* the server may send page requests */
+	bool poc;		/* those of the poc dialect */
 	struct envelope_violation kept[ENVELOPE_KEPT];
 };
 
@@ -142,6 +143,7 @@ void envelope_reset(struct envelope *envelope)
 	envelope->violations = 0;
 	envelope->twin = false;
 	envelope->pages = false;
+	envelope->poc = false;
 }
 
 void envelope_set_max_fds(struct envelope *envelope, uint32_t max_msg_fds)
@@ -152,6 +154,11 @@ void envelope_set_max_fds(struct envelope *envelope, uint32_t max_msg_fds)
 void envelope_set_page_requests(struct envelope *envelope, uint32_t pages)
 {
 	envelope->pages = pages;
+}
+
+void envelope_set_poc(struct envelope *envelope)
+{
+	envelope->poc = true;
 }
 
 void envelope_set_twin(struct envelope *envelope)
@@ -421,12 +428,26 @@ static void envelope_judge_reply(struct envelope *envelope, const struct message
 		envelope_blame(envelope, m, ENVELOPE_FDS_WITHOUT, row ? row->reply_fds : 0);
 }
 
+static void envelope_judge_poc(struct envelope *envelope, const struct message *m)
+{
+	uint32_t least = sizeof(struct wire_poc_page);
+
+	if (m->msg_size - sizeof(struct wire_header) < least)
+		envelope_blame(envelope, m, ENVELOPE_SHORT, least);
+	if (m->nfds)
+		envelope_blame(envelope, m, ENVELOPE_FDS_WITHOUT, 0);
+}
+
 static void envelope_judge_command(struct envelope *envelope, const struct message *m)
 {
 	const struct schema_command *row = schema_command(m->command);
 
 	if (envelope->twin && m->channel == 0)
 		envelope_blame(envelope, m, ENVELOPE_NOT_ON_TWIN, 1);
+	if (envelope->poc && m->command == WIRE_POC_PAGE_REQUEST) {
+		envelope_judge_poc(envelope, m);
+		return;
+	}
 	if (!row || row->direction != SCHEMA_TO_CLIENT ||
 	    (row->number >= SCHEMA_EXTENSION && !envelope->pages)) {
 		envelope_blame(envelope, m, ENVELOPE_DIRECTION, m->command);

@@ -46,6 +46,9 @@ void envelope_set_max_fds(struct envelope *envelope, uint32_t max_msg_fds);
  */
 void envelope_set_page_requests(struct envelope *envelope, uint32_t pages);
 
+/* The poc dialect of that extension is spoken: the server may ask for pages by its command. */
+void envelope_set_poc(struct envelope *envelope);
+
 /* From now on server commands belong on channel 1 (TWIN-IO-001). */
 void envelope_set_twin(struct envelope *envelope);
 

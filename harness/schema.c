@@ -57,6 +57,7 @@ static const struct schema_command schema_command_rows[] = {
 	STRUCT(LOGGING_RANGE, logging_range),
 	STRUCT(LOGGING_REPORT, logging_report),
 	STRUCT(PAGE_RANGE, page_range),
+	STRUCT(POC_PAGE, poc_page),
 };
 
 static const struct schema_field schema_field_rows[] = {
@@ -251,6 +252,11 @@ static const struct schema_field schema_field_rows[] = {
 	FIELD(SCHEMA_PAGE_RANGE, REQUEST, page_range, address, IOVA, NULL),
 	FIELD(SCHEMA_PAGE_RANGE, REQUEST, page_range, size, SIZE, NULL),
 	FIELD(SCHEMA_PAGE_RANGE, REQUEST, page_range, perm, FLAGS, "PAGE_PERM"),
+
+	FIELD(SCHEMA_POC_PAGE, REQUEST, poc_page, address, IOVA, NULL),
+	FIELD(SCHEMA_POC_PAGE, REQUEST, poc_page, count, SIZE, NULL),
+	FIELD(SCHEMA_POC_PAGE, REQUEST, poc_page, flags, FLAGS, "PAGE_PERM"),
+	FIELD(SCHEMA_POC_PAGE, REQUEST, poc_page, pasid, VALUE, NULL),
 };
 
 static const struct schema_constant schema_constant_rows[] = {

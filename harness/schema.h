@@ -42,6 +42,7 @@ enum schema_nested {
 	SCHEMA_LOGGING_RANGE,
 	SCHEMA_LOGGING_REPORT,
 	SCHEMA_PAGE_RANGE,
+	SCHEMA_POC_PAGE,
 };
 
 /* What a field means. */

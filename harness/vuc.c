@@ -208,6 +208,11 @@ void vuc_client_set_page_requests(struct vuc_client *client, uint32_t pages)
 	client_set_page_requests((struct client *)client, pages);
 }
 
+void vuc_client_set_poc(struct vuc_client *client)
+{
+	client_set_poc((struct client *)client);
+}
+
 int vuc_client_unread(const struct vuc_client *client)
 {
 	return client_unread((const struct client *)client);

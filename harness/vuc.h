@@ -159,6 +159,11 @@ VUC_EXPORT void vuc_client_set_max_fds(struct vuc_client *client, uint32_t max_m
 VUC_EXPORT void vuc_client_set_page_requests(struct vuc_client *client, uint32_t pages);
 
 /*
+ * The poc dialect of that extension is spoken: the server may ask for pages by its command, 100.
+ */
+VUC_EXPORT void vuc_client_set_poc(struct vuc_client *client);
+
+/*
  * 0 when the server has read all that was sent on the main channel. What is left is measured in
  * memory of the kernel, of which a byte that is sent alone takes several hundred.
  */

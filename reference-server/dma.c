@@ -86,6 +86,7 @@ void dma_detach(struct dma *dma)
 	space_clear(&dma->space);
 	space_init_beside(&dma->backing, &dma->space, DMA_BACKING);
 	dma->count = 0;
+	dma->crowded = false;
 	if (!fault_on(FAULT_unmap_keeps_backing))
 		window_clear(&dma->windows);
 	dma->going.on = false;
@@ -188,6 +189,7 @@ void dma_leave(struct dma *dma, uint64_t entry)
 {
 	if (!fault_on(FAULT_unmap_returns_no_quota))
 		dma->count--;
+	dma->crowded = false;
 	if (!(entry & SPACE_MESSAGE))
 		window_leave(&dma->windows, space_entry_window(entry));
 }

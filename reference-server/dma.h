@@ -128,6 +128,7 @@ struct dma {
 	struct space space;		/* the one without PASID */
 	struct space_set pasids;
 	uint64_t count;			/* mappings in all of them */
+	bool crowded;			/* each of them has some, unless one of those has gone */
 	struct space backing;		/* backing windows */
 	struct pri pri;
 	struct hazard_set hazards;

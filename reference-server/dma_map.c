@@ -89,7 +89,8 @@ static int dma_map_check(struct dma *dma, const struct wire_dma_map *map, struct
 	*out = (struct dma_request){ .pages = 0 };
 	if (map->argsz < sizeof(*map) || dma_check_flags(dma, map->flags, out) ||
 	    dma_range(map->address, map->size, &out->range) ||
-	    (!out->backing && !dma_is_inside(dma, out->range)))
+	    (!out->backing && !dma_is_inside(dma, out->range)) ||
+	    (dma_viommu(dma)->version && map->offset % DMA_PAGE))
 		return -EINVAL;
 	out->first = out->range.first / DMA_PAGE;
 	out->offset = map->offset;
@@ -109,6 +110,27 @@ static int dma_map_check(struct dma *dma, const struct wire_dma_map *map, struct
 	return 0;
 }
 
+/*
+ * A space without mappings ends, if there is one in which nobody looks for any just now: that is
+ * known when it can not be found any more.
+ */
+static void dma_make_room(struct dma *dma)
+{
+	struct space *space;
+	uint32_t at = 0;
+
+	if (dma->crowded)
+		return;
+	dma->crowded = true;
+	while ((space = space_set_empty(&dma->pasids, &at)) != NULL) {
+		dma->crowded = false;
+		space_set_drop(&dma->pasids, space);
+		if (!hazard_overlaps_in(&dma->hazards, space->number, 0, SPACE_PAGES - 1))
+			break;
+		space_set_add(&dma->pasids, space);
+	}
+}
+
 /* The space comes with its first mapping, and is not found before it has it. */
 static int dma_make_space(struct dma *dma, struct dma_request *request)
 {
@@ -116,6 +138,8 @@ static int dma_make_space(struct dma *dma, struct dma_request *request)
 
 	if (!dma->pasids.places)
 		error = space_set_open(&dma->pasids, dma_viommu(dma)->max_pasids);
+	if (dma->pasids.count >= dma->pasids.max)
+		dma_make_room(dma);
 	return error ? error : space_set_make(&dma->pasids, request->space, &request->table);
 }
 
@@ -177,7 +201,8 @@ static int dma_map_file(struct dma *dma, const struct dma_request *request, stru
 			     request->pages * DMA_PAGE, request->access);
 	if (window < 0)
 		return window;
-	if (fault_on(FAULT_map_fd_is_never_closed))
+	if (fault_on(FAULT_map_fd_is_never_closed) ||
+	    (request->replaces && fault_on(FAULT_poc_equal_map_keeps_its_descriptor)))
 		msg_take(msg, 0);
 	*out = space_entry(request->flags, (unsigned int)window, request->offset / DMA_PAGE);
 	return 0;

@@ -161,17 +161,20 @@ static bool dma_reply_fits(const struct dma_move *move, const struct msg *msg)
 {
 	struct wire_dma_access access;
 	size_t data = move->part->access == WINDOW_READ ? move->size : 0;
+	uint64_t count = dma_count(move->dma, move->part, move->size);
 
 	if (msg->size == WIRE_DMA_WRITE_SHORT_REPLY && data == 0) {
 		memset(&access, 0, sizeof(access));
 		msg_read(msg, &access, WIRE_DMA_WRITE_SHORT_REPLY);
+		/* It ends before the attribute word, which the poc dialect wants to see. */
+		if (!dma_viommu(move->dma)->poc)
+			count = move->size;
 	} else if (msg->size == sizeof(access) + data) {
 		msg_read(msg, &access, sizeof(access));
 	} else {
 		return false;
 	}
-	return access.address == move->address &&
-	       access.count == dma_count(move->dma, move->part, move->size);
+	return access.address == move->address && access.count == count;
 }
 
 static void dma_answered(struct session_request *request, int error, const struct msg *msg)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dma_unmap.c - see dma.h: DMA_UNMAP, of one mapping or of many. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "dma_table.h"
 #include "fault.h"
@@ -31,6 +32,9 @@ static int dma_unmap_check(struct dma *dma, const struct wire_dma_unmap *unmap)
 	uint32_t flags = unmap->flags, form = flags & DMA_FORMS;
 
 	*going = (struct dma_going){ .next = 1 };
+	if (flags & WIRE_DMA_UNMAP_GET_DIRTY_BITMAP && flags & WIRE_ATTR_PASID_VALID &&
+	    fault_on(FAULT_poc_bitmap_crashes))
+		abort();
 	if (unmap->argsz < sizeof(*unmap) || flags & ~dma_unmap_flags(dma_viommu(dma)) ||
 	    form == DMA_FORMS || (flags & WIRE_DMA_UNMAP_BACKING && flags & DMA_NOT_BACKED) ||
 	    dma_space_of(dma, flags, &going->space))

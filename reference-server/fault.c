@@ -18,6 +18,7 @@ static const struct fault_text {
 #define FAULT_TEXT(name, sentence) { #name, sentence },
 	FAULT_LIST(FAULT_TEXT)
 	FAULT_FLOOD_LIST(FAULT_TEXT)
+	FAULT_POC_LIST(FAULT_TEXT)
 	FAULT_ORDER_LIST(FAULT_TEXT)
 #undef FAULT_TEXT
 };
@@ -49,7 +50,7 @@ void fault_forget(size_t size)
 
 void fault_print(bool floods)
 {
-	const int first = floods ? FAULT_FLOODS : 0, end = floods ? FAULT_ORDER : FAULT_FLOODS;
+	const int first = floods ? FAULT_FLOODS : 0, end = floods ? FAULT_POC : FAULT_FLOODS;
 
 	for (int i = first; i < end; i++)
 		printf("%s: %s\n", fault_texts[i].name, fault_texts[i].sentence);

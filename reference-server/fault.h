@@ -182,6 +182,21 @@
 	FAULT(command_costs_a_sweep, "each command goes over a table that it has no use for") \
 	FAULT(client_forgets_a_page, "each client leaves a page of memory behind")
 
+/*
+ * What the experiment that the poc dialect is from does, for the cases where that is spoken
+ * (tests/poc_faults.toml).
+ */
+#define FAULT_POC_LIST(FAULT) \
+	FAULT(poc_wrong_completion_ends_it, \
+	      "a completion of something else ends the operation that waits") \
+	FAULT(poc_request_is_never_retired, \
+	      "neither a reset nor the end of the client ends the request that is outstanding") \
+	FAULT(poc_error_reply_is_final, "an error reply to a request is the end of all requests") \
+	FAULT(poc_equal_map_keeps_its_descriptor, \
+	      "the descriptor with which a range is mapped again stays open") \
+	FAULT(poc_bitmap_crashes, \
+	      "DMA_UNMAP of a space with the bit for a bitmap fails an assertion")
+
 /* What only shows in some orders of events: for fuzz/explore.c, which has no cases. */
 #define FAULT_ORDER_LIST(FAULT) \
 	/* references and translations */ \
@@ -223,6 +238,9 @@ enum fault {
 	FAULT_FLOODS,			/* the first of its list */
 	FAULT_BEFORE_FLOODS = FAULT_FLOODS - 1,
 	FAULT_FLOOD_LIST(FAULT_ENUM)
+	FAULT_POC,			/* the first of its list */
+	FAULT_BEFORE_POC = FAULT_POC - 1,
+	FAULT_POC_LIST(FAULT_ENUM)
 	FAULT_ORDER,			/* the first of its list */
 	FAULT_BEFORE_ORDER = FAULT_ORDER - 1,
 	FAULT_ORDER_LIST(FAULT_ENUM)

@@ -25,9 +25,11 @@ void pri_set_owner(struct pri *pri, const struct pri_ops *ops, void *owner)
 
 void pri_attach(struct pri *pri, struct session *session)
 {
-	memset(pri->group, 0, sizeof(pri->group));
+	if (!fault_on(FAULT_poc_request_is_never_retired)) {
+		memset(pri->group, 0, sizeof(pri->group));
+		pri->used = 0;
+	}
 	pri->session = session;
-	pri->used = 0;
 	pri->next_cookie = 1;
 	pri->given = 0;
 	pri->old_cookie = 1;
@@ -163,7 +165,8 @@ static void pri_retire(struct pri *pri, uint32_t space, bool any, int result)
 		pri_tell(pri, group, result);
 		if (any && fault_on(FAULT_credit_is_lost_at_a_reset))
 			group->pages = 0;
-		pri_free(pri, group);
+		if (!any || !fault_on(FAULT_poc_request_is_never_retired))
+			pri_free(pri, group);
 	}
 }
 

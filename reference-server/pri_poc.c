@@ -2,14 +2,16 @@
 /* pri_poc.c - see pri.h: page requests in the poc dialect, one at a time. */
 #include <errno.h>
 
+#include "fault.h"
 #include "pri_group.h"
 
 /* Nothing depends on it: not whether it comes, nor what it says. */
 static void poc_acknowledged(struct session_request *request, int error, const struct msg *msg)
 {
-	(void)request;
-	(void)error;
+	struct pri *pri = request->owner;
+
 	(void)msg;
+	pri->failed = pri->failed || (error && fault_on(FAULT_poc_error_reply_is_final));
 }
 
 static uint32_t poc_pasid(uint32_t space)
@@ -29,6 +31,7 @@ int pri_poc_post(struct pri *pri, const struct pri_request *request)
 	pri->poc = (struct session_request){
 		.command = WIRE_POC_PAGE_REQUEST,
 		.answered = poc_acknowledged,
+		.owner = pri,
 	};
 	return session_send(pri->session, &pri->poc, &head, tail, sizeof(tail));
 }
@@ -51,8 +54,11 @@ static int poc_complete(struct pri *pri, const struct wire_poc_page *page)
 	if (!group)
 		return -ENOENT;
 	if (page->address != group->asked.address || page->count != group->asked.size ||
-	    page->pasid != poc_pasid(group->space))
+	    page->pasid != poc_pasid(group->space)) {
+		if (fault_on(FAULT_poc_wrong_completion_ends_it))
+			pri_tell(pri, group, -EIO);
 		return -EINVAL;
+	}
 	wanted = group->asked.perm & ~page->flags;
 	if (group->state == PRI_EXPIRED) {
 		pri_free(pri, group);

@@ -92,6 +92,18 @@ void space_set_drop(struct space_set *set, struct space *space)
 	set->count--;
 }
 
+struct space *space_set_empty(const struct space_set *set, uint32_t *at)
+{
+	while (set->places && *at >> set->bits == 0) {
+		struct space_place *place = &set->places[(*at)++];
+		uint32_t there = atomic_load_explicit(&place->number, memory_order_relaxed);
+
+		if (there != 0 && there != SPACE_SET_GONE && !space_count(&place->space))
+			return &place->space;
+	}
+	return NULL;
+}
+
 struct space *space_set_any(const struct space_set *set)
 {
 	for (uint32_t i = 0; set->count && i >> set->bits == 0; i++) {

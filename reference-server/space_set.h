@@ -47,6 +47,9 @@ struct space *space_set_find(const struct space_set *set, uint32_t number);
 int space_set_make(const struct space_set *set, uint32_t number, struct space **out);
 void space_set_add(struct space_set *set, struct space *space);
 
+/* The next space without mappings, from place *at on, which is moved behind it; or NULL. */
+struct space *space_set_empty(const struct space_set *set, uint32_t *at);
+
 /* Some space of the set, or NULL. */
 struct space *space_set_any(const struct space_set *set);
 

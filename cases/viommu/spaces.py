@@ -16,7 +16,7 @@ from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
-from dma import TWIN_OFFER, Guest, Range, session_of
+from dma import TWIN_OFFER, Guest, Range
 from flight import canary
 from mapping import BASE, RW, SIZE
 
@@ -24,9 +24,9 @@ from vuc import Message
 from vuc.device import CONFIG
 from vuc.exchange import Refusal, Reply, Request, Sent
 from vuc.schema import EXTENSION
-from vuc.session import VIOMMU
+from vuc.session import DEFAULT, VIOMMU, Connection
 from vuc.vdma import TERMINAL, State
-from vuc.viommu import Group, Viommu, halves, word
+from vuc.viommu import POC_PAGE_REQUEST, Group, Viommu, halves, word
 
 P1, P2, P3 = 3, 4, 0x1234
 PAGE_REQUEST = EXTENSION["PAGE_REQUEST"].number
@@ -56,7 +56,7 @@ class SpaceGuest(Guest):
 
     def __init__(self, session: Any):
         super().__init__(session)
-        self.iommu = Viommu(self)
+        self.iommu = Viommu(self, poc=session.poc)
         self.asked_in: int | None = None  # the space of the request that is looked at
 
     # ---- its memory ----
@@ -109,7 +109,7 @@ class SpaceGuest(Guest):
     # ---- what it is asked for ----
 
     def judge(self, request: Request) -> list[tuple[Range, int, int]]:
-        count, self.asked_in = halves(request.count)
+        count, self.asked_in = halves(request.count, self.session.poc)
         shown = SimpleNamespace(**{**vars(request), "count": count, "address": request.address,
                                    "text": request.text})
         return super().judge(shown)
@@ -124,8 +124,10 @@ class SpaceGuest(Guest):
         return b"".join(one.read(address, size) for one, address, size in parts)
 
     def answer(self, request: Request) -> None:
-        if request.header.command == PAGE_REQUEST:
+        if request.header.command in (PAGE_REQUEST, POC_PAGE_REQUEST):
             self.requests.remove(request)
+            if self.session.poc:
+                self.session.answer(request)
             self.iommu.requested(request)
         else:
             super().answer(request)
@@ -244,9 +246,20 @@ def paging_guest(connect: Any, memory: Any, twin: bool = False, pages: int = CRE
     return guest
 
 
-def space_guest(connect: Any, twin: bool = False, **changes: Any) -> SpaceGuest:
-    """A SpaceGuest on a new session; `changes` as offer() takes them."""
-    session = session_of(connect, offer(twin, **changes))
-    if not session.viommu.get("version"):
+def space_session(connect: Any, twin: bool = False, **changes: Any) -> Connection:
+    """A new session with the extension, or with its poc dialect where the server speaks that;
+    `changes` as offer() takes them."""
+    session = connect(version=False)
+    if session.poc:
+        session.speak_poc()
+        session.negotiate(capabilities=TWIN_OFFER if twin else DEFAULT)
+    else:
+        session.negotiate(capabilities=offer(twin, **changes))
+    if session.twin != twin or not (session.poc or session.viommu.get("version")):
         raise session.failure("reply.field", "viommu", came=str(session.negotiated))
-    return SpaceGuest(session)
+    return session
+
+
+def space_guest(connect: Any, twin: bool = False, **changes: Any) -> SpaceGuest:
+    """A SpaceGuest on such a session."""
+    return SpaceGuest(space_session(connect, twin, **changes))

@@ -6,9 +6,9 @@ from errno import EINVAL, EOPNOTSUPP
 
 import pytest
 from mapping import BASE, PAGE, RW, SIZE, assert_nothing_mapped, exchange_all, map_range
-from spaces import P1, P2, offer
+from spaces import P1, P2, offer, space_session
 
-from vuc import constants, covers, message, needs, unknown
+from vuc import constants, covers, in_each_dialect, message, needs, unknown
 from vuc.schema import EXTENSION, pasid_word
 from vuc.session import DEFAULT, VIOMMU
 from vuc.viommu import word
@@ -174,12 +174,13 @@ def test_reserved_bit_of_an_unmap_is_refused(connect, bit):
     assert_untouched(session, None)
 
 
+@in_each_dialect
 @covers("VE-ATTR-004", "VE-MAP-006")
 @needs("viommu", "dma_maps", "pasid")
 @pytest.mark.parametrize("name, flags", [("DMA_MAP", 3), ("DMA_UNMAP", 0)], ids=["map", "unmap"])
 @pytest.mark.parametrize("pasid", [1, P1, (1 << BITS) - 1])
 def test_d04_bits_of_a_pasid_need_pasid_valid(connect, name, flags, pasid):
-    session = connect(capabilities=VIOMMU)
+    session = space_session(connect)
     map_range(session, flags=word(RW, P1))
     if name == "DMA_UNMAP":
         map_range(session)

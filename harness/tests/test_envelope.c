@@ -315,6 +315,26 @@ static void page_requests_have_to_be_negotiated_and_want_no_reply(void **state)
 	assert_blamed(e, m, "envelope.wrong-direction", "HDR-FMT-001");
 }
 
+static void pages_are_asked_for_in_the_poc_dialect_only_where_it_is_spoken(void **state)
+{
+	struct envelope *e = *state;
+	struct message m = { .id = 1, .command = WIRE_POC_PAGE_REQUEST, .msg_size = 40 };
+
+	assert_blamed(e, m, "envelope.wrong-direction", "HDR-FMT-001");
+	envelope_set_page_requests(e, 1);
+	assert_blamed(e, m, "envelope.wrong-direction", "HDR-FMT-001");
+	envelope_set_poc(e);
+	assert_clean(e, m);
+	m.msg_size = 39;
+	assert_blamed(e, m, "envelope.short-message", "HDR-FMT-001");
+	m.msg_size = 40;
+	m.nfds = 1;
+	assert_blamed(e, m, "envelope.fds-on-reply-without", "FD-PASS-001");
+	m.nfds = 0;
+	envelope_reset(e);
+	assert_blamed(e, m, "envelope.wrong-direction", "HDR-FMT-001");
+}
+
 static void the_list_of_violations_is_bounded_and_the_count_is_not(void **state)
 {
 	struct envelope *e = *state;
@@ -410,6 +430,7 @@ int main(void)
 		TEST(replies_stay_on_the_channel_of_the_command),
 		TEST(a_server_sends_its_own_commands_only),
 		TEST(page_requests_have_to_be_negotiated_and_want_no_reply),
+		TEST(pages_are_asked_for_in_the_poc_dialect_only_where_it_is_spoken),
 		TEST(the_list_of_violations_is_bounded_and_the_count_is_not),
 		TEST(the_text_has_room_for_the_longest_numbers),
 		TEST(a_flood_of_commands_in_flight_are_matched_in_time),

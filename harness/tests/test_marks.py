@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from vuc.marks import MarkError, case_id, case_of, check_marks, covers, needs
+from vuc.marks import MarkError, case_id, case_of, check_marks, covers, in_each_dialect, needs
 from vuc.register import register
 
 MUST, OTHER = "DMA-MAP-003", "DMA-MAP-004"
@@ -57,6 +57,11 @@ def test_ids_of_a_parameter_come_before_those_of_its_function():
     case = case_of(marked, register())
     assert (case.requirements, case.level) == ((OTHER, MUST), "UNSPECIFIED")
     assert case.needs == ("lease", "dma_maps")
+
+
+def test_case_of_each_dialect_needs_one_of_them():
+    marked = node(covers(MUST), needs("dma_maps", "viommu"), in_each_dialect)
+    assert case_of(marked, register()).needs == ("dma_maps", "any_viommu")
 
 
 @pytest.mark.parametrize("path, case", [

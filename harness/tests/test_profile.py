@@ -70,6 +70,13 @@ migration = false
     assert not varied.variants and varied.known == found.known
 
 
+def test_dialect_is_a_feature_that_can_be_told(tmp_path):
+    found = load_profile(write(tmp_path, GOOD + "[features]\nviommu = true\ndma_maps = true\n"))
+    assert found.speaking("poc").features == {"poc": True, "viommu": False, "dma_maps": True}
+    assert found.speaking("poc").speaking("native").features["poc"] is False
+    assert found.speaking("native").features["viommu"] is True
+
+
 def test_server_that_runs_already_has_no_variants(tmp_path):
     text = FULL + '[[variants]]\nname = "v"\noptions = "-a"'
     assert not choose_profile(str(write(tmp_path, text)), None, "/run/s").variants

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """viommu: attribute words, and a small vIOMMU against a session that takes everything."""
 
+from errno import EACCES
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from vuc.message import message, structure
 from vuc.schema import COMMANDS, EXTENSION, constants, pasid_of, pasid_word
 from vuc.viommu import (
-    CODE, EVERYTHING, PAGE, PERM, POLICIES, Viommu, group_of, halves, widened, word,
+    CODE, EVERYTHING, NO_PASID, PAGE, PERM, POLICIES, Viommu, group_of, halves, widened, word,
 )
 
 BASE = 0x100000
@@ -26,6 +27,7 @@ class Session:
         """A message or its name."""
         one = message(what, **fields) if isinstance(what, str) else what
         self.sent.append((one.name, one.values, one.no_reply))
+        self.payload = one.payload
         return one
 
     def success(self, sent):
@@ -190,3 +192,43 @@ def test_marker_is_no_group(iommu):
     assert iommu.markers == [9]
     assert not iommu.requests
     assert not iommu.session.sent
+
+
+# ---- the poc dialect ----
+
+
+@pytest.fixture
+def poc():
+    return Viommu(Session(), poc=True)
+
+
+def poc_request(address=BASE, perm=PERM.WRITE, pasid=NO_PASID):
+    data = structure("POC_PAGE", address=address, count=PAGE, flags=perm, pasid=pasid)
+    return SimpleNamespace(data=data)
+
+
+def test_pasid_of_a_count_has_no_bit_that_says_so():
+    assert halves(5 << 44 | PAGE, poc=True) == (PAGE, 5)
+    assert halves(PAGE, poc=True) == (PAGE, None)
+
+
+@pytest.mark.parametrize("pasid, space", [(NO_PASID, None), (0, 0), (3, 3)])
+def test_request_is_answered_by_what_it_says(poc, pasid, space):
+    poc.enter(BASE, pasid=space)
+    group = poc.requested(poc_request(pasid=pasid))
+    assert (group.pasid, group.ranges) == (space, ((BASE, PAGE, PERM.WRITE),))
+    assert poc.session.names() == ["DMA_MAP", "command 100"]
+    assert poc.session.payload == poc_request(pasid=pasid).data
+
+
+def test_page_that_is_not_there_is_refused_by_its_rights(poc):
+    poc.requested(poc_request())
+    assert poc.session.payload == poc_request(perm=0).data
+    assert [errno for _, errno in poc.session.refused] == [EACCES]
+
+
+def test_mapping_without_the_right_is_mapped_again(poc):
+    poc.map(BASE, flags="READ", offset=0)
+    poc.enter(BASE)
+    poc.requested(poc_request())
+    assert [values.get("flags") for _, values, _ in poc.session.sent] == [1, 3, None]

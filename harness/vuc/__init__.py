@@ -7,7 +7,7 @@ verdict, report, plugin.
 """
 
 from .failure import Failure
-from .marks import covers, hostile, needs, reading
+from .marks import covers, hostile, in_each_dialect, needs, reading
 from .message import Message, message, parse, structure, unknown
 from .schema import COMMANDS, constants
 
@@ -18,6 +18,7 @@ __all__ = [
     "constants",
     "covers",
     "hostile",
+    "in_each_dialect",
     "message",
     "needs",
     "parse",

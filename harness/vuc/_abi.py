@@ -230,6 +230,7 @@ FUNCTIONS: dict[str, tuple[Any, list]] = {
     "vuc_client_fd": (c_int, [_client, c_uint32]),
     "vuc_client_set_max_fds": (None, [_client, c_uint32]),
     "vuc_client_set_page_requests": (None, [_client, c_uint32]),
+    "vuc_client_set_poc": (None, [_client]),
     "vuc_client_unread": (c_int, [_client]),
     "vuc_client_send": (c_int, [_client, pointers["vuc_send"]]),
     "vuc_client_recv": (c_int, [_client, c_uint32, c_int, POINTER(_message)]),

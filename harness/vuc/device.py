@@ -34,6 +34,9 @@ STANDARD_REGIONS = constants.REGION_INDEX.NUM
 _oracles = cache(oracles)
 
 # PCI configuration space.
+# What can be had in the poc dialect of the vIOMMU extension, which negotiates nothing.
+POC = {"pasid_bits": constants.LIMITS.PASID_BITS, "page_requests": 1}
+
 CONFIG_HEADER_SIZE = 64
 CONFIG_SIZE_EXTENDED = 4096
 BARS = 6
@@ -273,8 +276,10 @@ class Device:
 
     @cached_property
     def viommu(self) -> dict[str, Any]:
-        """What the server answers to a client that offers all of the vIOMMU extension; none
-        without it, or where it refuses such a client."""
+        """What the server answers to a client that offers all of the vIOMMU extension, or what
+        goes for the poc dialect; none without it, or where it refuses such a client."""
+        if self.has("poc"):
+            return {**POC, "caps": self.vdma_caps or 0}
         found: dict[str, Any] = {}
 
         def ask() -> bool:
@@ -469,7 +474,9 @@ _PROBES: dict[str, Callable[[Device], bool]] = {
     "impatient": _never,
     "required_capability": _never,
     "viommu": lambda d: bool(d.viommu.get("version")),
-    "no_viommu": lambda d: not d.has("viommu"),
+    "no_viommu": lambda d: not d.has("any_viommu"),
+    "poc": _never,
+    "any_viommu": lambda d: d.has("viommu") or d.has("poc"),
     "pasid": lambda d: bool(d.viommu.get("pasid_bits")),
     "unmap_range": lambda d: d.viommu.get("unmap_range") is True,
     "replace": lambda d: d.viommu.get("replace") is True,
@@ -482,6 +489,7 @@ _PROBES: dict[str, Callable[[Device], bool]] = {
     "socket_path_option": lambda d: any("--socket-path" in word for word in d.profile.argv),
     "fd_option": _never,
     "drain_option": _never,
+    "dialect_option": _never,
     "installed": lambda d: d.profile.prefix is not None,
     "client": _never,
     "lease": lambda _: "lease" in _oracles()[0],

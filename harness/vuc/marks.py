@@ -8,6 +8,7 @@ function; without ids on the function every parameter must have some.
 `@reading("D1", ...)`: the case asserts the strict reading of these ambiguities
 (register.READINGS). Where the target file calls all of them strict, its failures are those of a
 MUST; else those of an UNSPECIFIED requirement: they show in the report.
+`@in_each_dialect`: what the case needs of the vIOMMU extension its poc dialect has as well.
 `@hostile`: run last, and with a new server for the next case.
 """
 
@@ -23,6 +24,7 @@ from .register import FEATURES, READINGS, STRICT, Register
 covers = pytest.mark.covers
 needs = pytest.mark.needs
 reading = pytest.mark.reading
+in_each_dialect = pytest.mark.in_each_dialect
 hostile = pytest.mark.hostile
 
 CASES = "cases"  # the folder of all cases
@@ -30,6 +32,7 @@ MARKS = (
     "covers(*ids): requirements of the register that the case proves, the first gives its level",
     "needs(*features): what must be there for the case to run (vuc.register.FEATURES)",
     "reading(*names): strict readings that the case asserts (vuc.register.READINGS)",
+    "in_each_dialect: runs where the poc dialect of the vIOMMU extension is spoken, too",
     "hostile: runs last and gets the next case a new server",
 )
 
@@ -111,13 +114,16 @@ def case_of(item: pytest.Item, register: Register) -> Case:
     marks = ([getattr(mark, "mark", mark) for mark in parameter], list(item.iter_markers()))
     ids = _words("covers", *marks)
     first = register[ids[0]]
+    needed = _words("needs", *marks)
+    if item.get_closest_marker("in_each_dialect"):
+        needed = tuple("any_viommu" if name == "viommu" else name for name in needed)
     return Case(
         id=case_id(item),
         nodeid=item.nodeid,
         requirements=ids,
         level=first.level,
         area=first.area,
-        needs=_words("needs", *marks),
+        needs=needed,
         hostile=item.get_closest_marker("hostile") is not None,
         readings=_words("reading", *marks),
     )

@@ -23,7 +23,7 @@ from .around import Context, Worker
 from .duration import DEFAULT_SCALE, set_patience
 from .failure import BEFORE_LINES, Failure
 from .marks import Case, MarkError, case_of, check_marks
-from .profile import Profile, ProfileError, choose_profile
+from .profile import DIALECTS, Profile, ProfileError, choose_profile
 from .register import FEATURES, READINGS, register
 from .report import result_of
 from .terminal import Reporter, repeat_command
@@ -51,6 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--target", metavar="FILE", help="describes the server under test (TOML)")
     group.addoption("--server", metavar="CMD", help="starts it; {socket} is its path; behind CASES")
     group.addoption("--socket", metavar="PATH", help="where one listens that already runs")
+    group.addoption("--viommu-dialect", choices=DIALECTS,
+                    help="of the vIOMMU extension (default: as the target file says, or native)")
     group.addoption("--level", choices=tuple(GATES), default="must",
                     help="failures of these requirements fail the run (default: must)")
     group.addoption("--patience", type=float, default=1.0, metavar="FACTOR",
@@ -74,6 +76,8 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.option
     try:
         profile = choose_profile(option.target, option.server, option.socket)
+        if option.viommu_dialect:
+            profile = profile.speaking(option.viommu_dialect)
         set_patience(option.patience)
         if not 0 < option.scale <= 1:
             raise ValueError(f"--scale={option.scale:g}: above 0, and not above 1")

@@ -21,6 +21,7 @@ SCHEMA = 1
 SESSIONS = ("many", "sequential", "one")
 DEVICES = ("any", "vdma")
 WIDTHS = (1, 2, 4, 8)
+DIALECTS = ("native", "poc")  # of the vIOMMU extension; the latter negotiates nothing
 
 
 class ProfileError(ValueError):
@@ -95,6 +96,11 @@ class Profile:
         features = {**self.features, **variant.features}
         argv = (*self.argv, *variant.options)
         return replace(self, argv=argv, features=features, variants=())
+
+    def speaking(self, dialect: str) -> Profile:
+        """This profile of a server to which one of the DIALECTS is spoken."""
+        features = {"poc": True, "viommu": False} if dialect == "poc" else {"poc": False}
+        return replace(self, features={**self.features, **features})
 
 
 class _Table:

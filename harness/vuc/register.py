@@ -73,9 +73,11 @@ FEATURES: dict[str, str] = {
     "small_transfers": "server announces a max_data_xfer_size below 1048576",
     "impatient": "server gives up a client that lets it wait",
     "required_capability": "server documents a capability it requires from clients",
-    # members of the vIOMMU extension, which all but the first need the first for
+    # the vIOMMU extension, its dialects and its members
     "viommu": "client and server negotiate the vIOMMU extension",
     "no_viommu": "server does not know the vIOMMU extension",
+    "poc": "client and server speak the poc dialect of the vIOMMU extension",
+    "any_viommu": "client and server speak the vIOMMU extension, or its poc dialect",
     "pasid": "server has address spaces with a PASID",
     "unmap_range": "server removes the mappings of a range",
     "replace": "server replaces mappings",
@@ -88,6 +90,7 @@ FEATURES: dict[str, str] = {
     "socket_path_option": "server is a program that takes --socket-path",
     "fd_option": "server is a program that takes --fd",
     "drain_option": "server is a program that takes --t-drain, milliseconds",
+    "dialect_option": "server is a program that takes --viommu-dialect",
     "installed": "backend is tested as an installed package",
     "client": "client implementation under test connects to a mock server",
     # what this kernel offers

@@ -62,7 +62,8 @@ def _errnos(numbers: int | Collection[int] | None) -> set[int] | None:
 class Connection(Owned):
     """One connection. `negotiated` are the capabilities of the server's VERSION reply (None before
     it), `limits` what follows from them; `twin` tells whether there is a twin socket; `viommu` has
-    the members of the vIOMMU extension, none without it."""
+    the members of the vIOMMU extension, none without it; `poc` tells whether the server is one to
+    speak the poc dialect of that extension to."""
 
     kind = "connection"
 
@@ -78,6 +79,7 @@ class Connection(Owned):
         self.limits = Limits()
         self.twin = False
         self.viommu: dict[str, Any] = {}
+        self.poc = False
 
     @classmethod
     def connect(cls, path: str, timeout: float | None = None) -> Connection:
@@ -160,6 +162,11 @@ class Connection(Owned):
         """What follows goes around this connection: the model judges no more."""
         if not self.closed:
             _abi.lib.vuc_client_unjudged(self._client)
+
+    def speak_poc(self) -> None:
+        """The poc dialect is spoken, which nobody negotiates: the server may ask for pages by its
+        command."""
+        _abi.lib.vuc_client_set_poc(self._client)
 
     def recorded(self, programs: list[str]) -> None:
         """From now on, before anything is sent, what goes over the connection is written down;
@@ -316,12 +323,15 @@ class Connection(Owned):
         """Answer a command of the server on the channel that it came by.
 
         Fields that request and reply share are echoed unless given; `errno` makes it an error
-        reply; `header` overrides fields of the header.
+        reply; `header` overrides fields of the header. Without a row of the schema the payload is
+        the data.
         """
         own = request.header
-        row = BY_NUMBER[own.command]
-        values = {key: value for key, value in request.values.items() if key in row.reply}
-        payload = b"" if errno is not None else reply_payload(own.command, values | fields, data)
+        row = BY_NUMBER.get(own.command)
+        payload = data if errno is None else b""
+        if row is not None and errno is None:
+            values = {key: value for key, value in request.values.items() if key in row.reply}
+            payload = reply_payload(own.command, values | fields, data)
         numbers = {"id": own.id, "command": own.command, "msg_size": HEADER_SIZE + len(payload),
                    "flags": REPLY | (0 if errno is None else ERROR), "error": errno or 0,
                    **(header or {})}

@@ -248,7 +248,8 @@ class Target:
             raise Failure("server.unreachable", f"connect: {error.strerror}",
                           came=self.state.text()) from error
         self._connected = True
-        if self.profile.readings:
+        connection.poc = self.profile.features.get("poc", False)
+        if self.profile.readings and not connection.poc:  # a dialect that the model does not know
             connection.judged(self.profile.strict)
         if self.programs is not None:
             connection.recorded(self.programs)

@@ -42,6 +42,8 @@ def repeat_command(option: Any) -> str:
     """The command that runs one case again as it ran here; {case} stands for its nodeid."""
     words = [f"--{name}={getattr(option, name)}" for name in ("target", "server", "socket")
              if getattr(option, name)]
+    if option.viommu_dialect:
+        words.append(f"--viommu-dialect={option.viommu_dialect}")
     if option.level != "must":
         words.append(f"--level={option.level}")
     if option.patience != 1:

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from errno import ENOENT
+from errno import EACCES, ENOENT
 from typing import Any
 
 from .exchange import Request, Sent
-from .message import Message, message, parse
-from .schema import STRUCTURES, constants, pasid_of, pasid_word
+from .message import Message, message, parse, structure, unknown
+from .schema import PASID_SHIFT, STRUCTURES, constants, pasid_of, pasid_word
 
 PAGE = 0x1000
 RW = "READ|WRITE"
@@ -31,6 +31,8 @@ PERM = constants.PAGE_PERM
 CODE = constants.PAGE_CODE
 EVERYTHING = (1 << 64) - 1  # size of what was removed, where it is the whole space
 WHOLE = 1 << 64
+POC_PAGE_REQUEST = 100  # of both sides, in the poc dialect
+NO_PASID = (1 << 32) - 1  # there
 HALF = 32  # bits of count, the upper half of which is the attribute word
 
 
@@ -83,14 +85,23 @@ def group_of(request: Request) -> Group:
     return Group(request.cookie, request.prgi, pasid_of(request.attr), translate, ranges, request)
 
 
+def poc_group_of(request: Request) -> Group:
+    """The same in the poc dialect, where a request has no name but what it asks for."""
+    page = parse("POC_PAGE", request.data)
+    pasid = None if page.pasid == NO_PASID else page.pasid
+    return Group(0, 0, pasid, False, ((page.address, page.count, page.flags),), request)
+
+
 def word(names: str, pasid: int | None = None) -> str:
     """The names of an attribute word and its PASID, as a field takes them."""
     return names if pasid is None else f"{names}|PASID={pasid}"
 
 
-def halves(count: int) -> tuple[int, int | None]:
-    """Bytes and PASID of the count of a DMA_READ or DMA_WRITE."""
-    return count & ((1 << HALF) - 1), pasid_of(count >> HALF)
+def halves(count: int, poc: bool = False) -> tuple[int, int | None]:
+    """Bytes and PASID of the count of a DMA_READ or DMA_WRITE; in the poc dialect there is no bit
+    that says whether there is one, and PASID 0 is none."""
+    attr = count >> HALF
+    return count & ((1 << HALF) - 1), attr >> PASID_SHIFT or None if poc else pasid_of(attr)
 
 
 def widened(count: int, pasid: int | None) -> int:
@@ -99,11 +110,13 @@ def widened(count: int, pasid: int | None) -> int:
 
 
 class Viommu:
-    """See the head of the file."""
+    """See the head of the file. `poc`: it speaks the poc dialect, which has no REPLACE, no
+    invalidate() and no stop markers."""
 
-    def __init__(self, session: Any, memory: Any = None):
+    def __init__(self, session: Any, memory: Any = None, poc: bool = False):
         self.session = session
         self.memory = memory
+        self.poc = poc
         self.tables: dict[int | None, dict[int, Entry]] = {}
         self.mapped: dict[int | None, dict[int, Entry]] = {}
         self.requests: list[Group] = []
@@ -197,8 +210,8 @@ class Viommu:
 
     def requested(self, request: Request, policy: str | None = None) -> Group:
         """Take in a PAGE_REQUEST and do what the policy, a key of POLICIES, says."""
-        group = group_of(request)
-        if not request.nr:
+        group = poc_group_of(request) if self.poc else group_of(request)
+        if not group.ranges:
             self.markers.append(group.pasid)
             return group
         self.requests.append(group)
@@ -223,12 +236,35 @@ class Viommu:
         """Map at most so many of the missing rows, without replies, and respond behind them."""
         for one in list(self.missing(group))[:most]:
             there = one.address in self.mapped.get(one.pasid, {})
-            self.send(one, "REPLACE" if there else "", no_reply=True)
+            self.send(one, "REPLACE" if there and not self.poc else "", no_reply=True)
         return self.respond(group, code)
 
+    def response(self, group: Group, code: int = CODE.SUCCESS) -> Message:
+        """The response to a group. In the poc dialect it is the request again, with the rights
+        that are granted."""
+        if not self.poc:
+            return message("PAGE_RESPONSE", cookie=group.cookie, code=code)
+        (address, size, perm), = group.ranges
+        return unknown(POC_PAGE_REQUEST, structure(
+            "POC_PAGE", address=address, count=size, flags=0 if code else perm,
+            pasid=NO_PASID if group.pasid is None else group.pasid))
+
     def respond(self, group: Group, code: int = CODE.SUCCESS) -> Sent:
-        """Send the response."""
-        return self.session.send("PAGE_RESPONSE", cookie=group.cookie, code=code)
+        """Send it."""
+        return self.session.send(self.response(group, code))
+
+    def finish(self, group: Group, code: int = CODE.SUCCESS) -> None:
+        """Send it and take its reply, which is a success; in the poc dialect only if the rights
+        are granted."""
+        if self.poc and code:
+            self.session.refuse(self.response(group, code), errno=EACCES)
+        else:
+            self.session.success(self.respond(group, code))
+
+    def gone(self, *groups: Group) -> None:
+        """Responses to these find nothing."""
+        for group in groups:
+            self.session.refuse(self.response(group), errno=ENOENT)
 
     def answer_late(self) -> None:
         """Serve the groups that the policy "late" has put aside, oldest first."""
@@ -237,17 +273,19 @@ class Viommu:
 
 
 def _at_once(iommu: Viommu, group: Group) -> None:
-    known = any(iommu.found(address, group.pasid) for address, _, _ in group.ranges)
-    iommu.session.success(iommu.serve(group, code=CODE.SUCCESS if known else CODE.INVALID))
+    if any(iommu.found(address, group.pasid) for address, _, _ in group.ranges):
+        iommu.session.success(iommu.serve(group))
+    else:
+        iommu.finish(group, CODE.INVALID)
 
 
 def _twice(iommu: Viommu, group: Group) -> None:
     iommu.session.success(iommu.serve(group))
-    iommu.session.refuse("PAGE_RESPONSE", cookie=group.cookie, errno=ENOENT)
+    iommu.gone(group)
 
 
 def _coded(code: int) -> Callable[[Viommu, Group], None]:
-    return lambda iommu, group: iommu.session.success(iommu.respond(group, code)) and None
+    return lambda iommu, group: iommu.finish(group, code)
 
 
 # What becomes of a group. at-once: what the tables have is mapped, and it is a success, or

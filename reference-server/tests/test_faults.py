@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -39,18 +40,18 @@ def node(case: str) -> str:
 
 
 def run_cases(cases: list[str], directory: Path, fault: str = "", patience: float = PATIENCE,
-              options: str = OPTIONS) -> dict[str, dict]:
+              options: str = OPTIONS, words: Iterable[str] = ()) -> dict[str, dict]:
     """Runs these cases against the faulty build with that fault, or none, and returns the results
-    of the JSON report by the id of the case."""
+    of the JSON report by the id of the case. words: further options of the suite."""
     command = f"{shlex.quote(str(FAULTY))} --socket-path={{socket}} {options}"
     if fault:
         command += f" --fault={fault}"
-    words = [sys.executable, "-m", "pytest", "-p", "vuc.plugin", *map(node, cases), "-q",
+    whole = [sys.executable, "-m", "pytest", "-p", "vuc.plugin", *map(node, cases), "-q",
              f"--target={TARGET}", f"--server={command}", "--level=all",
-             f"--patience={patience}", f"--report-dir={directory}"]
+             f"--patience={patience}", f"--report-dir={directory}", *words]
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
     env["PYTHONPATH"] = str(ROOT / "harness")
-    done = subprocess.run(words, cwd=ROOT, env=env, text=True, timeout=LIMIT,
+    done = subprocess.run(whole, cwd=ROOT, env=env, text=True, timeout=LIMIT,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     path = directory / "reference-faulty.json"
     assert path.exists(), f"no case ran:\n{done.stdout}"
