@@ -133,6 +133,7 @@ def summary(records: Sequence[Record], results: Sequence[Mapping[str, Any]]) -> 
         "errnos": sorted({name for record in records for name in record.errnos}),
         "ended": all(record.ended for record in records),
         "one": any(flags) if flags else None,
+        **({"optional": True} if records[0].optional else {}),
         "recovered": _recovered(records),
         "honest": _honest(records),
         "points": records[0].points,
@@ -233,5 +234,5 @@ def compare(floods: Mapping[str, Mapping[str, Any]], baseline: Mapping[str, Mapp
             found.append(Problem(name, "case", "not in it", f"{one['verdict']} {one['listing']}"))
     if not part:
         found += [Problem(name, "case", "there", "not run") for name in baseline
-                  if name not in floods]
+                  if name not in floods and not baseline[name].get("optional")]
     return found

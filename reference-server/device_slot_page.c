@@ -87,6 +87,8 @@ static bool slot_is_tired(struct device_slot *slot)
 {
 	uint32_t limit = CTL_RETRY(device_slot_ctl(slot));
 
+	if (fault_on(FAULT_retries_without_limit))
+		limit = UINT32_MAX;
 	if (slot->asked_iteration != slot->iteration || slot->asked_offset != slot->offset)
 		memset(slot->asked, 0, sizeof(slot->asked));
 	slot->asked_iteration = slot->iteration;

@@ -270,6 +270,8 @@ int dirty_report_size(const struct dirty *dirty, const struct wire_logging_repor
 	    range_make(report->iova, report->length, &range))
 		return -EINVAL;
 	pages = (report->length - 1) / report->page_size + 1;
+	for (volatile uint64_t i = 0; fault_on(FAULT_report_costs_its_bits) && i < pages << 12; i++)
+		continue;
 	if ((pages - 1) / 64 >= max / sizeof(uint64_t))
 		return -EINVAL;
 	*out = (size_t)((pages - 1) / 64 + 1) * sizeof(uint64_t);

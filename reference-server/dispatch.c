@@ -134,6 +134,8 @@ void dispatch_message(const struct dispatch *dispatch, struct msg *msg)
 			session_advance(dispatch->session, SESSION_BROKEN);
 	}
 	dispatch_answer(&reply, msg, error);
+	if (error && fault_on(FAULT_refusals_forget_a_record))
+		fault_forget(512);
 	if (error && fault_on(FAULT_refused_fds_stay_open))
 		msg->count = 0;
 	msg_free(msg);

@@ -63,6 +63,10 @@ void dma_set_quotas(struct dma *dma, const struct dma_quotas *quotas)
 	space_init(&dma->space, &dma->hazards, quota);
 	dma->windows.max_count = quotas->windows;
 	dma->windows.max_pages = quotas->window_bytes / WINDOW_PAGE;
+	if (fault_on(FAULT_windows_without_limit)) {
+		dma->windows.max_count = WINDOW_MAX;
+		dma->windows.max_pages = UINT64_MAX;
+	}
 	dma->dirty.quota = quotas->dirty_bytes;
 }
 

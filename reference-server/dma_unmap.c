@@ -64,6 +64,8 @@ static int dma_take_out(struct dma *dma)
 		return -EINVAL;
 	if (!going->table)
 		return -ENOENT;
+	if (fault_on(FAULT_unmap_fails_in_secret) && space_count(going->table) > 1024)
+		return 0;
 	error = space_remove(going->table, going->range.first / DMA_PAGE,
 			     range_size(going->range) / DMA_PAGE, &entry);
 	if (!error)

@@ -180,7 +180,27 @@
 	FAULT(queue_grows_by_its_history, \
 	      "the queue of replies grows though it has only to be moved to its beginning") \
 	FAULT(command_costs_a_sweep, "each command goes over a table that it has no use for") \
-	FAULT(client_forgets_a_page, "each client leaves a page of memory behind")
+	FAULT(client_forgets_a_page, "each client leaves a page of memory behind") \
+	FAULT(refusals_forget_a_record, "each refused command leaves a piece of memory behind") \
+	FAULT(refused_clients_stay, "the socket of a client that is not served stays open") \
+	FAULT(half_messages_keep_their_fds, \
+	      "descriptors of a message that never came whole stay open") \
+	FAULT(half_messages_may_stay, "the rest of a message may be awaited without end") \
+	FAULT(windows_without_limit, "neither windows nor their address space are limited") \
+	FAULT(unmap_fails_in_secret, "DMA_UNMAP in a large table succeeds and takes nothing out") \
+	FAULT(range_costs_its_length, "a range is looked at page by page") \
+	FAULT(no_memory_is_fatal, "the server ends when there is no memory for the table") \
+	FAULT(state_is_kept_as_it_comes, "migration data are kept, whatever they are") \
+	FAULT(report_costs_its_bits, "a report of written pages takes its time for each bit") \
+	/* the extension */ \
+	FAULT(pasids_without_limit, "max_pasids is announced and not enforced") \
+	FAULT(ended_spaces_count, "spaces that have ended count for max_pasids") \
+	FAULT(credit_is_the_capacity, "page requests ignore what was negotiated and allocated") \
+	FAULT(retries_without_limit, "a page is asked for again as often as it is missing") \
+	FAULT(given_up_messages_are_forgotten, \
+	      "messages to the client are not counted when nobody waits for their reply") \
+	FAULT(markers_pile_up, "each end of a space has a marker, also if nobody reads them") \
+	FAULT(backing_is_never_in_use, "a backing window is removed under its mappings")
 
 /*
  * What the experiment that the poc dialect is from does, for the cases where that is spoken

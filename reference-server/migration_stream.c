@@ -286,6 +286,8 @@ static enum migration_expect migration_stream_next(struct migration_stream *stre
 
 void migration_stream_feed(struct migration_stream *stream, const uint8_t *data, size_t size)
 {
+	if (fault_on(FAULT_state_is_kept_as_it_comes))
+		fault_forget(size);
 	while (size && stream->expect != MIGRATION_EXPECT_BAD) {
 		size_t rest = migration_stream_want(stream) - stream->have;
 		size_t n = size < rest ? size : rest;

@@ -46,6 +46,8 @@ static uint32_t pri_limit(const struct pri *pri)
 {
 	uint32_t limit = pri->session ? pri->session->limits.viommu.page_requests : 0;
 
+	if (fault_on(FAULT_credit_is_the_capacity))
+		return PRI_CAPACITY;
 	if (limit > pri->control.allocation)
 		limit = pri->control.allocation;
 	return limit < PRI_CAPACITY ? limit : PRI_CAPACITY;

@@ -46,7 +46,8 @@ int pri_marker_post(struct pri *pri, uint32_t pasid, struct session_reply *reply
 
 	if (!pri->session->limits.viommu.page_requests || pri->session->limits.viommu.poc)
 		return 0;
-	if ((behind || pri->owed_count || fault_on(FAULT_marker_follows_the_reply)) &&
+	if (!fault_on(FAULT_markers_pile_up) &&
+	    (behind || pri->owed_count || fault_on(FAULT_marker_follows_the_reply)) &&
 	    marker_owe(pri, pasid))
 		return 0;
 	return marker_send(pri, pasid, reply);

@@ -64,7 +64,8 @@ static int server_begin(struct server *server, int fd)
 			instance = server->instances[i];
 	}
 	if (!instance || server_watch(server, EPOLL_CTL_ADD, fd, SERVER_READ, &instance->main)) {
-		close(fd);
+		if (!fault_on(FAULT_refused_clients_stay))
+			close(fd);
 		return -EBUSY;
 	}
 	server_instance_begin(instance, fd, &server->options);
@@ -181,7 +182,6 @@ static uint64_t server_wind(struct server *server, struct server_instance *insta
 		return next;
 	if (server_open_instance(server, instance->number))
 		return now + 1;
-	server_watch(server, EPOLL_CTL_DEL, dma_wake_fd(&instance->dma), 0, NULL);
 	server_instance_retire(instance);
 	return CLOCK_NEVER;
 }
@@ -191,6 +191,7 @@ static int server_timers(struct server *server)
 {
 	uint64_t now = clock_now(), next = CLOCK_NEVER;
 
+	server_instance_reap();
 	for (uint32_t i = 0; i < server->options.devices; i++) {
 		struct server_instance *instance = server->instances[i];
 

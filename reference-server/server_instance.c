@@ -16,7 +16,7 @@
  * given up. A chunk takes microseconds. */
 #define SERVER_T_WIND 1000u
 
-/* They stay where nothing is lost of them, and nothing of them is used. */
+/* Until their threads come back, if they ever do; nothing of them is used. */
 static struct server_instance *server_retired;
 
 static void server_instance_wire(struct server_instance *instance,
@@ -196,4 +196,21 @@ void server_instance_retire(struct server_instance *instance)
 		count++;
 	log_info("device %u: DMA never came back, given up with its threads (%u so far)",
 		 server_retired->number, count);
+}
+
+void server_instance_reap(void)
+{
+	struct server_instance **link = &server_retired;
+
+	while (*link) {
+		struct server_instance *instance = *link;
+
+		if (dma_quiesce(&instance->dma, DMA_ENDS)) {
+			link = &instance->next;
+			continue;
+		}
+		*link = instance->next;
+		server_instance_release(instance);
+		server_instance_close(instance);
+	}
 }

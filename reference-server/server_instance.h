@@ -78,7 +78,13 @@ uint64_t server_instance_wind(struct server_instance *instance, uint64_t now);
 /* Whether it has to be replaced. */
 bool server_instance_is_lost(const struct server_instance *instance, uint64_t now);
 
-/* Keeps an instance that is lost, to the end of the process. */
+/* Keeps an instance that is lost, until server_instance_reap() finds its threads back. */
 void server_instance_retire(struct server_instance *instance);
+
+/*
+ * Frees the instances that are lost and whose threads have come back after all: to be called when
+ * a descriptor dma_wake_fd() of one was readable, which is polled until then.
+ */
+void server_instance_reap(void);
 
 #endif

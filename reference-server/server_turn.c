@@ -168,7 +168,8 @@ static uint64_t server_silence(const struct server_options *options,
 	uint64_t deadline = CLOCK_NEVER;
 
 	/* While we do not read, an incomplete message is not the peer's fault. */
-	if (transport->partial_since != CLOCK_NEVER && transport_takes_more(transport))
+	if (transport->partial_since != CLOCK_NEVER && transport_takes_more(transport) &&
+	    !fault_on(FAULT_half_messages_may_stay))
 		deadline = transport->partial_since + options->t_partial;
 	if (transport->stalled_since != CLOCK_NEVER)
 		deadline = server_earlier(deadline, transport->stalled_since + options->t_idle);

@@ -259,8 +259,10 @@ size_t session_posted(struct session *session)
 void session_give_up(struct session *session, const struct session_request *request)
 {
 	for (int i = 0; i < SESSION_REQUESTS; i++) {
-		if (session->waiting[i].request == request)
-			session->waiting[i].request = NULL;
+		if (session->waiting[i].request != request)
+			continue;
+		session->waiting[i].request = NULL;
+		session->waiting[i].used = !fault_on(FAULT_given_up_messages_are_forgotten);
 	}
 }
 

@@ -3,6 +3,7 @@
 #include "space_pool.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -101,6 +102,8 @@ static int space_chunk_add(struct space_pool *pool)
 {
 	struct space_chunk *chunk = space_chunk_map();
 
+	if (!chunk && fault_on(FAULT_no_memory_is_fatal))
+		abort();
 	if (!chunk)
 		return -ENOMEM;
 	space_chunk_link(pool, chunk, true);

@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "fault.h"
+
 void space_set_init(struct space_set *set, struct space *first)
 {
 	*set = (struct space_set){ .first = first };
@@ -24,7 +26,7 @@ int space_set_open(struct space_set *set, uint32_t max)
 	if (!set->places)
 		return -ENOMEM;
 	set->bits = bits;
-	set->max = max;
+	set->max = fault_on(FAULT_pasids_without_limit) ? 2 * max - 1 : max;
 	return 0;
 }
 
@@ -89,7 +91,7 @@ void space_set_add(struct space_set *set, struct space *space)
 void space_set_drop(struct space_set *set, struct space *space)
 {
 	space_set_store(space, SPACE_SET_GONE);
-	set->count--;
+	set->count -= !fault_on(FAULT_ended_spaces_count);
 }
 
 struct space *space_set_empty(const struct space_set *set, uint32_t *at)

@@ -127,6 +127,9 @@ bool space_overlap(const struct space *space, uint64_t page, uint64_t last,
 	uint64_t root = atomic_load_explicit(&space->root, memory_order_relaxed), first = 0;
 	unsigned int level = space_word_key(root);
 
+	for (volatile uint64_t i = 0;
+	     fault_on(FAULT_range_costs_its_length) && i < 1 << 18 && i < (last - page) >> 10; i++)
+		continue;
 	if (!root || page > space_level_mask(level + 1) ||
 	    !space_seek(root, level, page, last, &first))
 		return false;

@@ -40,7 +40,8 @@ static void transport_drop_output(struct transport *t)
 void transport_close(struct transport *t)
 {
 	transport_drop_output(t);
-	msg_free(&t->msg);
+	if (!fault_on(FAULT_half_messages_keep_their_fds))
+		msg_free(&t->msg);
 	free(t->in.bytes);
 	free(t->out.bytes);
 	transport_hang_up(t);

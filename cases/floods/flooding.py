@@ -133,9 +133,8 @@ class Scene:
             yield Step(message("REGION_WRITE", **place, data=store.bytes(value)))
             yield Step(message("REGION_READ", **place, count=store.width), store.bytes(value),
                        offset=16, timed=True)
-        elif self.device.readable is not None:
-            region = self.device.readable.index
-            yield Step(message("REGION_READ", region=region, count=1), timed=True)
+        elif (region := self.device.readable()) is not None:
+            yield Step(message("REGION_READ", region=region.index, count=1), timed=True)
         else:
             yield Step(message("DEVICE_GET_INFO"), timed=True)
 
@@ -282,6 +281,19 @@ class Scene:
         if rise(points) > CPU_SEEN and last > STEEP * max(first, 0.1):
             raise Failure("effect", f"{last:.2f} us of processor time for a {self.record.unit} at "
                           f"the end, {first:.2f} us at the beginning", requirement="LIM-COST-001")
+
+    def alike(self, large: Callable[[], Any], small: Callable[[], Any]) -> None:
+        """The one costs about what the other does. Told only where it is above what a clock
+        shows."""
+        def cost(act: Callable[[], Any]) -> int:
+            before = self.settled().cpu
+            act()
+            return self.settled().cpu - before
+
+        more, less = cost(large), cost(small)
+        if more > STEEP * less + CPU_SEEN:
+            raise Failure("effect", f"{more} us of processor time for the large ranges, {less} us "
+                          "for the small ones", requirement="LIM-COST-001")
 
     def recovers_one(self, works: bool) -> None:
         """Whether the next unit succeeded when one was given back."""

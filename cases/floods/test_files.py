@@ -193,6 +193,29 @@ def test_x12_sockets_that_are_passed_over_themselves_are_let_go(scene, kind):
     scene.recovers("disconnect")
 
 
+@covers("LIM-RECOVER-001", "LIM-BOUND-001", "LIM-OTHERS-001", "SEC-GEN-008")
+@needs("impatient")
+@pytest.mark.parametrize("negotiated", [False, True], ids=["at-first", "negotiated"])
+def test_x12_socket_in_half_a_message_of_its_own_is_let_go_in_the_end(scene, negotiated):
+    scene.start("socket")
+    probes = [scene.fds.probe() for _ in range(scene.count(32, 4))]
+
+    def act(number):
+        session = scene.raw()
+        if negotiated:
+            session.negotiate()
+        # When we have gone, nobody but the server keeps the client's end open.
+        session.send_bytes(ASK.bytes()[:8], [session, probes[number]])
+        session.close()
+        released = probes[number].released()
+        assert released, "a connection that is only open because the server holds both ends stays"
+
+    scene.each(len(probes), act)
+    scene.bounded()
+    scene.served()
+    scene.recovers("disconnect")
+
+
 @covers("LIM-REFUSE-001", "LIM-BOUND-001", "LIM-RECOVER-001", "LIM-OTHERS-001")
 @needs("dma_maps")
 def test_x13_maps_all_over_an_endless_file_meet_a_quota(scene):
@@ -202,7 +225,7 @@ def test_x13_maps_all_over_an_endless_file_meet_a_quota(scene):
     one = scene.fds.keep(Fd(number, "endless-memfd"))
     os.truncate(number, HUGE)
     strides = (Stride("address", 1 << 44, GIB),
-               Stride("offset", 0, 2 * GIB, period=1 << 30, scatter=True))
+               Stride("offset", 0, 2 * GIB, period=1 << 17, scatter=True))  # in 256 TiB
     what = message("DMA_MAP", flags=RW, size=GIB)
     count = scene.count(100_000, 1024)
     took = scene.curve(flood, what, count, strides=strides, fds=[one], window=64)

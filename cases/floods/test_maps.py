@@ -143,17 +143,27 @@ def test_x06_every_second_map_is_unmapped_and_out_of_reach(scene):
 def test_x23_large_range_comes_and_goes_at_a_steady_cost(scene, address):
     scene.start("map", honest=False)
     flood = scene.attack()
-    place = {"address": address, "size": TIB}
-    whole = message("DMA_MAP", flags=RW, **place), message("DMA_UNMAP", **place)
+    rounds = scene.count(10_000)
 
-    def act(number):
-        for what in whole:
-            took = flood.run(what, 1, first=number)
-            assert took.succeeded, f"{what.text()}: {took.text()}"
+    def churn(size):
+        place = {"address": address, "size": size}
+        pair = message("DMA_MAP", flags=RW, **place), message("DMA_UNMAP", **place)
 
-    scene.each(scene.count(10_000), act)
+        def act(number):
+            for what in pair:
+                took = flood.run(what, 1, first=number)
+                assert took.succeeded, f"{what.text()}: {took.text()}"
+
+        return act
+
+    def over(act):
+        for number in range(rounds):
+            act(number)
+
+    scene.each(rounds, churn(TIB))
     scene.bounded()
     scene.even()
+    scene.alike(lambda: over(churn(TIB)), lambda: over(churn(PAGE)))
     scene.recovers("all")
     scene.leaves(flood)
 

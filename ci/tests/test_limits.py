@@ -112,6 +112,13 @@ def test_flood_that_is_missing_is_worse_unless_only_a_part_was_run():
     assert len(limits_judge.compare({"X02": failed}, {}, part=False)) == 1
 
 
+def test_flood_that_not_every_machine_can_run_may_be_missing():
+    optional = summed(record(optional=True))
+    assert limits_judge.compare({}, {"X01": optional}, part=False) == []
+    more = summed(record(lambda n: 3 * n))
+    assert len(limits_judge.compare({"X01": more}, {"X01": optional}, part=False)) == 1
+
+
 def test_baseline_keeps_the_other_mode_and_few_digits(tmp_path):
     path = tmp_path / "b.json"
     limits.write_baseline(path, "reference", "quick", {"X01": BASE})

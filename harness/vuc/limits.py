@@ -108,7 +108,8 @@ class Record:
     recovered: how much more than before is held (METRICS) after "all" units were given back, and
     after the "disconnect"; one: whether the next unit succeeds when one was given back; paced:
     units were not sent one behind the other, so that their processor time is not theirs alone;
-    calibration: microseconds of processor time of a small message there and back.
+    optional: the machine may lack what it needs, which is no loss of the server's; calibration:
+    microseconds of processor time of a small message there and back.
     """
 
     flood: str
@@ -121,6 +122,7 @@ class Record:
     ended: bool = False
     one: bool | None = None
     paced: bool = False
+    optional: bool = False
     recovered: dict[str, dict[str, float]] = field(default_factory=dict)
     honest: Honest | None = None
     schema: int = SCHEMA_VERSION

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .session import Connection
+from .session import MAIN, Connection
 
 STATUS = {"RssAnon": "anon", "RssFile": "file", "RssShmem": "shmem", "VmPTE": "page_tables",
           "VmSize": "space", "Threads": "threads"}
@@ -112,11 +112,11 @@ def _kind(link: str) -> str:
     return "file" if link.startswith("/") else link.partition(":")[0]
 
 
-def queues(session: Connection) -> tuple[int, int]:
-    """What lies in the socket of a connection: bytes that were sent and are not read, in units of
+def queues(session: Connection, channel: int = MAIN) -> tuple[int, int]:
+    """What lies in a socket of a connection: bytes that were sent and are not read, in units of
     the kernel, and bytes that came."""
     def ask(request: int) -> int:
-        answer = fcntl.ioctl(session.fileno(), request, struct.pack("i", 0))
+        answer = fcntl.ioctl(session.fileno(channel), request, struct.pack("i", 0))
         return struct.unpack("i", answer)[0]
 
     return ask(termios.TIOCOUTQ), ask(termios.FIONREAD)
