@@ -147,7 +147,8 @@ NEEDS_TEST := test units everything $(B)/tests/%
 setup:
 	@CC='$(CC)' bash ci/setup.sh run $(if $(filter $(NEEDS_TEST),$(MAKECMDGOALS)),test) \
 		$(sort $(filter lint fuzz afl coverage mutation report,\
-			$(patsubst fuzz-%,fuzz,$(MAKECMDGOALS:caught=mutation))))
+			$(patsubst fuzz-%,fuzz,$(MAKECMDGOALS:caught=mutation)))) \
+		$(if $(filter limits bench mutation,$(MAKECMDGOALS)),progress)
 
 OURS := $(patsubst reference%,$(B)/vuc-server%,\
 	$(filter reference%,$(patsubst %-poc,%,$(basename $(notdir $(TARGET))))))

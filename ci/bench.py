@@ -29,6 +29,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
 
+from progress import Progress
+
 OURS = "reference"
 LIBVFIO_USER = "libvfio-user"
 PORT = Path("ci/peers/libvfio-user/Makefile")
@@ -430,9 +432,10 @@ def main(arguments: list[str]) -> int:
     measuring.notes = notes
     before = os.getloadavg()[0]
     try:
-        for run in range(asked.runs):
-            print(f"run {run + 1} of {asked.runs}", file=sys.stderr)
-            measuring.run(run)
+        with Progress("runs", [""] * asked.runs) as progress:
+            for run in range(asked.runs):
+                measuring.run(run)
+                progress.step("")
     except CannotMeasure as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

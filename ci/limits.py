@@ -21,17 +21,23 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from threading import Timer
+from typing import Self
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "harness"))
 
 from limits_judge import Problem, compare, summary  # noqa: E402 - the path comes first
+from progress import Progress  # noqa: E402
 
 from vuc.limits import SCHEMA_VERSION, Record  # noqa: E402
 
@@ -42,6 +48,9 @@ SCALES = {QUICK: 0.1, FULL: 1.0}
 RUNS = {QUICK: 2, FULL: 2}
 LIMIT_S = 900  # for one run; nothing comes near it unless it hangs
 SIGNIFICANT = 4  # digits that are kept
+UNKEPT = ("points", "seconds")  # of a baseline
+COLLECTED = re.compile(r"^(?:collecting \.\.\. )?collected (?:.* / )?(\d+)(?: items?| selected)$")
+OVER = re.compile(r"^cases/floods/(?:.*/)?test_\w+\.py::test_(\S+) [A-Z]+")
 
 
 def arguments() -> argparse.Namespace:
@@ -72,23 +81,65 @@ def name_of(target: str | None) -> str:
     return tomllib.loads(Path(target).read_text(encoding="utf-8"))["name"]
 
 
-def run(options: argparse.Namespace, mode: str, folder: Path) -> dict[str, dict]:
+class Watch:
+    """Tells how far the runs are, from when the first one knows how many floods it has. seconds:
+    what each took when it last ran."""
+
+    def __init__(self, runs: int, seconds: Mapping[str, float]):
+        self.runs = runs
+        self.seconds = dict(seconds)
+        self.progress: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.progress:
+            self.progress.__exit__()
+
+    def line(self, text: str) -> None:
+        """What pytest says."""
+        if match := COLLECTED.match(text):
+            known = list(self.seconds)[:int(match[1])]
+            names = known + [""] * (int(match[1]) - len(known))
+            if self.progress is None:
+                self.progress = Progress("floods", names * self.runs, self.seconds).__enter__()
+        elif self.progress and (match := OVER.match(text)):
+            self.progress.step(flood_of(match[1]))
+
+
+def followed(words: Sequence[str], watch: Watch) -> str:
+    """Run pytest, line by line; what it has said."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+    env["PYTHONPATH"] = str(ROOT / "harness")
+    with subprocess.Popen(words, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT) as process:
+        timer = Timer(LIMIT_S, process.kill)
+        timer.start()
+        try:
+            said = []
+            for line in process.stdout:
+                said.append(line)
+                watch.line(line)
+        finally:
+            timer.cancel()
+    return "".join(said)
+
+
+def run(options: argparse.Namespace, mode: str, folder: Path, watch: Watch) -> dict[str, dict]:
     """One run of all floods: its records go to the folder; the results of the cases by the name of
     their flood."""
     shutil.rmtree(folder, ignore_errors=True)
-    words = [sys.executable, "-m", "pytest", "-p", "vuc.plugin", "cases/floods", "-q",
+    words = [sys.executable, "-m", "pytest", "-p", "vuc.plugin", "cases/floods", "-v",
              "--level=all", f"--scale={SCALES[mode]}", f"--limits={folder / 'records'}",
              f"--report-dir={folder}"]
     words += [f"--target={options.target}"] if options.target else []
     words += [f"--server={options.server}"] if options.server else []
     words += ["-k", options.select] if options.select else []
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
-    env["PYTHONPATH"] = str(ROOT / "harness")
-    done = subprocess.run(words, cwd=ROOT, env=env, text=True, timeout=LIMIT_S,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    said = followed(words, watch)
     reports = list(folder.glob("*.json"))
     if not reports:
-        sys.exit(f"{done.stdout}\nverdict: no verdict (no flood has run), exit code 2")
+        sys.exit(f"{said}\nverdict: no verdict (no flood has run), exit code 2")
     results = json.loads(reports[0].read_text(encoding="utf-8"))["results"]
     return {flood_of(result["id"]): result for result in results}
 
@@ -100,19 +151,29 @@ def flood_of(case: str) -> str:
     return f"{row.upper()}-{which}" if which else row.upper()
 
 
-def measured(options: argparse.Namespace, mode: str) -> dict[str, dict]:
-    """The summaries of all floods over all runs, by name."""
+def took(path: Path, mode: str) -> dict[str, float]:
+    """Seconds of each flood in the report of an earlier run; empty without one of that mode."""
+    with suppress(OSError, ValueError, KeyError):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["mode"] == mode:
+            return {name: one["seconds"] for name, one in data["floods"].items()}
+    return {}
+
+
+def measured(options: argparse.Namespace, mode: str,
+             earlier: Mapping[str, float]) -> dict[str, dict]:
+    """The summaries of all floods over all runs, by name; earlier: as took() has it."""
     records: dict[str, list[Record]] = defaultdict(list)
     verdicts: dict[str, list[dict]] = defaultdict(list)
     runs = options.runs or RUNS[mode]
-    for number in range(runs):
-        folder = options.report.resolve() / "limits" / str(number)
-        print(f"run {number + 1} of {runs} ...", file=sys.stderr, flush=True)
-        for name, result in run(options, mode, folder).items():
-            verdicts[name].append(result)
-        for path in sorted((folder / "records").glob("*.json")):
-            one = Record.read(path)
-            records[one.flood].append(one)
+    with Watch(runs, earlier) as watch:
+        for number in range(runs):
+            folder = options.report.resolve() / "limits" / str(number)
+            for name, result in run(options, mode, folder, watch).items():
+                verdicts[name].append(result)
+            for path in sorted((folder / "records").glob("*.json")):
+                one = Record.read(path)
+                records[one.flood].append(one)
     return {name: summary(records.get(name, []), verdicts[name]) for name in sorted(verdicts)
             if any(one["verdict"] != "SKIP" for one in verdicts[name])}
 
@@ -142,7 +203,7 @@ def write_baseline(path: Path, target: str, mode: str, floods: dict[str, dict]) 
     data = {"schema": SCHEMA_VERSION, "target": target, "modes": {}}
     if path.exists():
         data = json.loads(path.read_text(encoding="utf-8"))
-    kept = {name: {key: value for key, value in one.items() if key != "points"}
+    kept = {name: {key: value for key, value in one.items() if key not in UNKEPT}
             for name, one in floods.items()}
     data["modes"][mode] = {**data["modes"].get(mode, {}), **kept}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,7 +243,8 @@ def main() -> int:
     mode = QUICK if options.quick else FULL
     target = name_of(options.target)
     path = options.baseline or BASELINES / f"{target}.json"
-    floods = measured(options, mode)
+    name = f"limits-{target}{'-' + options.version if options.version else ''}.json"
+    floods = measured(options, mode, took(options.report / name, mode))
     if not floods:
         print("verdict: no verdict (no flood could be run), exit code 2")
         return 2
@@ -190,12 +252,13 @@ def main() -> int:
     problems = [] if options.update_baseline else compare(
         floods, baseline, bool(options.select), not options.untimed)
     print(table(floods, problems))
-    why = f"{len(floods)} floods, {mode}" if baseline or options.update_baseline else "no baseline"
+    why = f"{len(floods)} floods, {mode}"
+    if not baseline and not options.update_baseline:
+        why += ", no baseline"
     verdict = "worse" if problems else "as good"
     if problems:
         why = f"{len({one.flood for one in problems})} of {why}"
     code = 1 if problems else 0
-    name = f"limits-{target}{'-' + options.version if options.version else ''}.json"
     report = {"schema": SCHEMA_VERSION, "target": target, "version": options.version, "mode": mode,
               "scale": SCALES[mode], "kernel": platform.release(), "verdict": verdict, "why": why,
               "exit_code": code, "problems": [vars(one) for one in problems], "floods": floods}

@@ -114,8 +114,10 @@ def _verdict(results: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
 def summary(records: Sequence[Record], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What one flood has shown over all runs."""
     verdict, listing = _verdict(results)
+    seconds = median(result.get("seconds", 0.0) for result in results)
     if not records:
         return {"unit": "", "units": 0, "verdict": verdict, "listing": listing,
+                "seconds": seconds,
                 "metrics": {name: {"slope": 0.0, "peak": 0.0, "spread": 0.0, "form": "flat"}
                             for name in METRICS},
                 "cost": {}, "refused_at": None, "errnos": [], "ended": False, "one": None,
@@ -127,6 +129,7 @@ def summary(records: Sequence[Record], results: Sequence[Mapping[str, Any]]) -> 
         "units": int(records[0].points[-1][0]),
         "verdict": verdict,
         "listing": listing,
+        "seconds": seconds,
         "metrics": {name: _metric(records, name) for name in METRICS},
         "cost": _cost(records),
         "refused_at": [min(refused), max(refused)] if refused else None,

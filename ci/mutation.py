@@ -35,6 +35,7 @@ sys.path.insert(0, str(ROOT / "harness"))
 from mutants import Mutant, mutants_of  # noqa: E402
 from mutation_build import BESIDE, Build, Kept  # noqa: E402
 from mutation_cases import Suite, Task, forked, with_suite  # noqa: E402
+from progress import Progress  # noqa: E402
 
 SURVIVORS = "ci/mutation_survivors.toml"
 KILLED, SURVIVED, UNCOMPILED = "killed", "survived", "does not compile"
@@ -136,11 +137,13 @@ class Mutation:
     def first(self, count: int, seed: int) -> list[tuple[Mutant, dict]]:
         """The results of the first `count` mutants of the sample that compile."""
         order, done = iter(sample(self.mutants, seed)), []
-        while batch := list(itertools.islice(order, count - len(done))):
-            for mutant, result in self.results(batch):
-                if result["status"] != UNCOMPILED:
-                    done.append((mutant, result))
-                    say(f"[{len(done)}/{count}] {line_of(mutant, result)}")
+        with Progress("mutants", [""] * count) as progress:
+            while batch := list(itertools.islice(order, count - len(done))):
+                for mutant, result in self.results(batch):
+                    if result["status"] != UNCOMPILED:
+                        done.append((mutant, result))
+                        progress.say(f"[{len(done)}/{count}] {line_of(mutant, result)}")
+                        progress.step("")
         return sorted(done, key=lambda pair: (pair[0].file, pair[0].start, pair[0].text))
 
 

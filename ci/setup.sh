@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # Sees to it that what a make target needs is there: ci/setup.sh NEED..., where a need is run, test,
-# fuzz, afl, coverage, mutation, report or lint. Nothing missing costs milliseconds and is silent.
-# Something missing is installed from the distribution's packages as root, with CI=true, or after a
-# yes on the terminal; otherwise the one command that installs it is printed and the exit status is
-# 2. The interpreter that imports pytest and xdist is written to build/python for all other scripts.
+# fuzz, afl, coverage, mutation, report, progress or lint. Nothing missing costs milliseconds and is
+# silent. Something missing is installed from the distribution's packages as root, with CI=true, or
+# after a yes on the terminal; otherwise the one command that installs it is printed and the exit
+# status is 2. The interpreter that imports pytest and xdist is written to build/python for all
+# other scripts.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
 CC=${CC:-cc}
 read -ra cc_words <<<"$CC"
 cc_program=${cc_words[${#cc_words[@]} - 1]} # "ccache gcc": the compiler stands last
+needs="run test fuzz afl coverage mutation report progress lint"
 missing=()                                  # Debian names
 generic=()                                  # the same in words, for other distributions
 for_python=()                               # Debian names of what makes an interpreter usable
@@ -33,12 +35,12 @@ has() { command -v "$1"; }
 has_header() { printf '#include <%s>\n' "$1" | "${cc_words[@]}" -E -o /dev/null -; }
 
 # Of the interpreter that was chosen, or will be where nothing speaks against it.
-has_jinja() {
+has_module() { # NAME
 	local python=/usr/bin/python3
 	[ -r build/python ] && read -r python <build/python
 	"$python" -c 'import sys
 from importlib.util import find_spec
-sys.exit(not find_spec("jinja2"))'
+sys.exit(not find_spec(sys.argv[1]))' "$1"
 }
 
 # The run-time archive of the sanitizers, which clang's package only recommends.
@@ -79,7 +81,7 @@ want_need() { # one need by name
 	test)
 		want libcmocka-dev "cmocka with headers" pkg-config --exists cmocka
 		want libxml2-utils "xmllint" has xmllint
-		want python3-jinja2 "jinja2 for that python3" has_jinja
+		want python3-jinja2 "jinja2 for that python3" has_module jinja2
 		;;
 	fuzz) want_clang clang ;;
 	coverage | mutation)
@@ -91,14 +93,20 @@ want_need() { # one need by name
 		want_clang clang
 		want afl++ "AFL++" has afl-fuzz
 		;;
-	report) want python3-jinja2 "jinja2 for that python3" has_jinja ;;
+	report)
+		want python3-jinja2 "jinja2 for that python3" has_module jinja2
+		want python3-matplotlib "matplotlib for that python3" has_module matplotlib
+		;;
+	progress) # who does not look on needs no bar
+		[ ! -t 2 ] || want python3-rich "rich for that python3" has_module rich
+		;;
 	lint)
 		want clang-tidy "clang-tidy" has clang-tidy
 		want clang-format "clang-format" has clang-format
 		want cppcheck "cppcheck" has cppcheck
 		;;
 	*)
-		say "unknown need '$1'; known: run test fuzz afl coverage mutation report lint"
+		say "unknown need '$1'; known: $needs"
 		exit 2
 		;;
 	esac
@@ -250,7 +258,7 @@ collect() { # NEED...: fills missing and generic
 }
 
 [ $# -gt 0 ] || {
-	say "usage: ci/setup.sh NEED... (run test fuzz afl coverage mutation report lint)"
+	say "usage: ci/setup.sh NEED... ($needs)"
 	exit 2
 }
 collect "$@"

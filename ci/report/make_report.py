@@ -4,8 +4,9 @@
     make_report.py [DIRECTORY]
 
 Reads DIRECTORY/*.json (build/report unless given) and writes report.html, one page that needs
-nothing else, and report.md, for the summary of a CI run, beside them. Exit status: 0, or 2 when
-there is no report or one that can not be used.
+nothing else, and report.md, for the summary of a CI run, beside them. What `make limits` has left
+there is in the page as well, with plots where matplotlib is installed, and in short in
+limits-TARGET.md. Exit status: 0, or 2 when there is no report or one that can not be used.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "harness")]
 
 import jinja2  # noqa: E402
+import limits_model  # noqa: E402
 import model  # noqa: E402
 from vuc.causes import Cause  # noqa: E402
 from vuc.failure import CODES  # noqa: E402
@@ -75,31 +77,51 @@ def environment() -> jinja2.Environment:
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    env.filters.update(code=code, plain=plain, ids=ids, is_web=is_web)
+    env.filters.update(code=code, plain=plain, ids=ids, is_web=is_web,
+                       refusal=limits_model.refusal, bytes_of_unit=limits_model.bytes_of_unit,
+                       time_of_unit=limits_model.time_of_unit)
     env.globals.update(CODES=CODES, LEVELS=LEVELS, WORDS=model.WORDS, SHORT=SHORT, FIRST=FIRST,
                        repeat=repeat)
     return env
 
 
-def render(targets: list[model.Target], rows: Register) -> dict[str, str]:
+def limits_plots(shown: list[limits_model.Series], rows: dict[str, limits_model.Row]) -> dict:
+    """The plots for the page, and a word on how to read them, or on why there are none."""
+    if not shown:
+        return {"plots": [], "plots_words": ""}
+    try:
+        import limits_plots as drawing  # matplotlib is not everywhere
+    except ModuleNotFoundError as error:
+        return {"plots": [], "plots_words": f"No plots: {error.name} is not installed."}
+    return {"plots": drawing.plots(shown, rows), "plots_words": drawing.WORDS}
+
+
+def render(targets: list[model.Target], rows: Register,
+           shown: list[limits_model.Series]) -> dict[str, str]:
     """The files of the report by name."""
+    floods = limits_model.rows()
+    limits = [limits_model.Summary(one, floods) for one in shown if one.run]
     matrix = model.matrix(targets, rows)
     env = environment()
-    shared = {"targets": targets, "matrix": matrix, "register": rows}
+    shared = {"targets": targets, "matrix": matrix, "register": rows, "limits": limits}
     page = env.get_template("report.html.j2").render(
-        **shared, areas=list(dict.fromkeys(row.requirement.area for row in matrix)),
+        **shared, **limits_plots(shown, floods),
+        areas=list(dict.fromkeys(row.requirement.area for row in matrix)),
         data=embedded(model.details(targets, matrix)),
         script=(HERE / "report.js").read_text(encoding="utf-8"),
         style=(HERE / "report.css").read_text(encoding="utf-8"),
     )  # fmt: skip
-    return {"report.html": page, "report.md": env.get_template("report.md.j2").render(**shared)}
+    short = env.get_template("limits.md.j2")
+    return {"report.html": page, "report.md": env.get_template("report.md.j2").render(**shared),
+            **{f"{one.series.path.stem}.md": short.render(one=one) for one in limits}}
 
 
 def main(arguments: list[str]) -> int:
     directory = Path(arguments[0] if arguments else "build/report")
     try:
-        files = render(model.read_all(directory, register()), register())
-    except model.ReportError as error:
+        shown = limits_model.series(directory)
+        files = render(model.read_all(directory, register(), bool(shown)), register(), shown)
+    except (model.ReportError, limits_model.LimitsError) as error:
         for line in str(error).splitlines():
             print(f"make_report: {line}", file=sys.stderr)
         return 2

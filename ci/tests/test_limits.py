@@ -157,3 +157,15 @@ def test_table_has_a_line_for_each_flood_and_each_problem():
     problems = limits_judge.judge("X01", summed(record(refused_at=5, errnos={"ENOSPC": 1})), BASE)
     text = limits.table({"X01": BASE}, problems)
     assert "X01" in text and "WORSE" in text and "point of refusal" in text
+
+
+def test_progress_is_read_from_what_pytest_says(capsys):
+    with limits.Watch(2, {"X01": 3.0, "X09-pipe": 1.0}) as watch:
+        watch.line("collecting ... collected 64 items / 62 deselected / 2 selected\n")
+        assert watch.progress.whole == 8.0
+        watch.line("cases/floods/test_maps.py::test_x01_dense_maps PASS [ 50%]\n")
+        assert watch.progress.done == 3.0
+        watch.line("cases/floods/test_files.py::test_x09_map_that_fails[pipe] FAIL [100%]\n")
+        assert watch.progress.done == 4.0
+        watch.line("FAIL floods/files/x09\n")
+    assert "floods: 50 %" in capsys.readouterr().err

@@ -128,6 +128,16 @@ static const struct dma_part *dma_pinned(const struct device_slot *slot)
 	return slot->sink.held && slot->sink.host ? &slot->sink : NULL;
 }
 
+/* The slots are about to be told that this range is being unmapped. */
+static void dma_going(struct range range)
+{
+	struct device_slot_env *env = &port.device.bar0.engine.env;
+
+	env->replacing = false;
+	env->going_space = HAZARD_ANY;
+	env->going = range;
+}
+
 /* Nothing of the range may be held when this returns; what drains has done so by now. */
 static void dma_unregistered(vfu_ctx_t *ctx, vfu_dma_info_t *info)
 {
@@ -138,12 +148,13 @@ static void dma_unregistered(vfu_ctx_t *ctx, vfu_dma_info_t *info)
 	if (!dma_range(&info->iova, &range))
 		return;
 	dma_forget(range);
+	dma_going(range);
 	engine->env.counters[COUNTER_UNMAPS]++;
 	device_events_add(&engine->env.events, DEVICE_EVENT_UNMAP_BEGIN, 0, range.first);
 	for (uint32_t i = 0; i < DEVICE_SLOTS; i++) {
 		struct device_slot *slot = &engine->slots[i];
 
-		device_slot_unmap(slot, range);
+		device_slot_unmap(slot);
 		if (slot->draining && dma_pinned(slot))
 			device_slot_abort(slot, false);
 		device_slot_quiet(slot);
@@ -313,7 +324,8 @@ bool port_dma_drain(void)
 		if (!slot->draining) {
 			device_events_add(&slot->env->events, DEVICE_EVENT_UNMAP_BEGIN, 0,
 					  range.first);
-			device_slot_unmap(slot, range);
+			dma_going(range);
+			device_slot_unmap(slot);
 		}
 		draining = draining || dma_pinned(slot);
 	}
@@ -345,4 +357,13 @@ void dma_unpin(struct dma *dma, struct dma_part *part)
 {
 	(void)dma;
 	(void)part;
+}
+
+/* There are no page requests here. */
+uint32_t dma_missing(struct dma *dma, uint32_t space, const struct dma_miss *miss)
+{
+	(void)dma;
+	(void)space;
+	(void)miss;
+	return 0;
 }
