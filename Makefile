@@ -16,8 +16,8 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all install conformance soak coverage mutation caught everything units fuzz afl fuzzers
-.PHONY: explore fuzz-faults fuzz-curve
-.PHONY: corpus replay bench benches limits test peers report lint format clean help setup FORCE
+.PHONY: explore explore-rate fuzz-faults fuzz-curve
+.PHONY: corpus replay bench benches demo limits test peers report lint format clean help setup FORCE
 MAKEFLAGS += --no-builtin-rules --no-print-directory $(if $(MAKELEVEL:0=),,-j$(CORES))
 
 FLOWS := reference-server harness
@@ -138,6 +138,13 @@ bench: $(B)/vuc-server benches ## times and memory beside peers: RUNS=5, FULL=1,
 	@$$(cat build/python) ci/bench.py --build=$(B) --runs=$(RUNS) \
 		$(if $(filter 1,$(FULL)),--full) $(ARGS)
 
+IOVA ?= 10G
+POOL ?= 64M
+SVG ?= $(B)/report/demo.svg
+demo: $(B)/vuc-server $(B)/bench/bench_paging ## a device on memory that is not there: IOVA= POOL=
+	@mkdir -p $(dir $(SVG)) && $$(cat build/python) ci/demo.py --build=$(B) --iova=$(IOVA) \
+		--pool=$(POOL) --svg='$(SVG)' $(ARGS) $(if $(SERVER),-- $$SERVER)
+
 # What is compiled is compiled again when the compiler or a flag changes.
 FLAGS_LINE = $(CC) $(BASE) $(LDFLAGS) $(foreach v,$(VARIANTS),$(FLAGS_$(v)))
 $(B)/flags: FORCE | setup
@@ -146,7 +153,7 @@ $(B)/flags: FORCE | setup
 NEEDS_TEST := test units everything $(B)/tests/%
 setup:
 	@CC='$(CC)' bash ci/setup.sh run $(if $(filter $(NEEDS_TEST),$(MAKECMDGOALS)),test) \
-		$(sort $(filter lint fuzz afl coverage mutation report,\
+		$(sort $(filter lint fuzz afl coverage mutation report demo,\
 			$(patsubst fuzz-%,fuzz,$(MAKECMDGOALS:caught=mutation)))) \
 		$(if $(filter limits bench mutation,$(MAKECMDGOALS)),progress)
 

@@ -179,7 +179,7 @@ part_programs() { # 60
 # Each case is seen to fail: by a fault in the server, or by a server that does nothing. Most of
 # the time something waits, hence more processes than cores.
 part_faults() { # 180
-	make all build/vuc-server-faulty build/explore-faulty
+	make all benches build/vuc-server-faulty build/explore{,-faulty,-socket}
 	PYTHONPATH=harness "$python" -m pytest -q -n 4 --junitxml="$out/faults.xml" \
 		harness/tests/test_null_servers.py reference-server/tests
 }

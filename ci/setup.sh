@@ -2,18 +2,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # Sees to it that what a make target needs is there: ci/setup.sh NEED..., where a need is run, test,
-# fuzz, afl, coverage, mutation, report, progress or lint. Nothing missing costs milliseconds and is
-# silent. Something missing is installed from the distribution's packages as root, with CI=true, or
-# after a yes on the terminal; otherwise the one command that installs it is printed and the exit
-# status is 2. The interpreter that imports pytest and xdist is written to build/python for all
-# other scripts.
+# fuzz, afl, coverage, mutation, report, demo, progress or lint. Nothing missing costs milliseconds
+# and is silent. Something missing is installed from the distribution's packages as root, with
+# CI=true, or after a yes on the terminal; otherwise the one command that installs it is printed and
+# the exit status is 2. The interpreter that imports pytest and xdist is written to build/python for
+# all other scripts.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
 CC=${CC:-cc}
 read -ra cc_words <<<"$CC"
 cc_program=${cc_words[${#cc_words[@]} - 1]} # "ccache gcc": the compiler stands last
-needs="run test fuzz afl coverage mutation report progress lint"
+needs="run test fuzz afl coverage mutation report demo progress lint"
 missing=()                                  # Debian names
 generic=()                                  # the same in words, for other distributions
 for_python=()                               # Debian names of what makes an interpreter usable
@@ -97,6 +97,7 @@ want_need() { # one need by name
 		want python3-jinja2 "jinja2 for that python3" has_module jinja2
 		want python3-matplotlib "matplotlib for that python3" has_module matplotlib
 		;;
+	demo) want python3-matplotlib "matplotlib for that python3" has_module matplotlib ;;
 	progress) # who does not look on needs no bar
 		[ ! -t 2 ] || want python3-rich "rich for that python3" has_module rich
 		;;

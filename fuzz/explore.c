@@ -2,7 +2,7 @@
 /*
  * explore.c - all orders of the events of small scenarios, see explore.h.
  *
- *	explore [--scenario=NAME] [--bound=N] [--most=N] [--compare] [--fault=NAME]
+ *	explore [--scenario=NAME] [--bound=N] [--most=N] [--compare] [--fault=NAME] [--print=FILE]
  *	explore --faults
  *	explore --replay=FILE
  *	explore --list
@@ -10,9 +10,10 @@
  * One line for each scenario. What is found is looked for once more in schedules of growing
  * length, and the first of the shortest ones is printed, and kept in build/schedules/ as a list of
  * events that --replay executes again. --compare searches the small scenarios without reduction
- * too: the states at the ends of the schedules have to be the same. --faults, of the build that
- * has them, finds each of those that are about order (fault.h) in the scenario that names it. A
- * search is a process of its own, so that a violation leaves nothing behind.
+ * too: the states at the ends of the schedules have to be the same. --print adds each schedule to a
+ * file, for explore-socket (sample.c). --faults, of the build that has them, finds each of those
+ * that are about order (fault.h) in the scenario that names it. A search is a process of its own,
+ * so that a violation leaves nothing behind.
  *
  * Exit codes: 0 nothing found, 1 a violation, 2 used wrongly or broken here.
  */
@@ -50,6 +51,7 @@ static struct {
 	const struct explore_scenario *scenario;
 	uint32_t bound;			/* 0: that of the scenario */
 	uint64_t most;
+	FILE *print;
 	bool compares;
 	bool tells;
 } explore;
@@ -103,6 +105,7 @@ static void explore_once(const struct explore_scenario *scenario, uint32_t lengt
 		.length = length,
 		.reduces = which == 0,
 		.most = explore.most,
+		.print = length || which ? NULL : explore.print,
 	};
 	double start = explore_seconds();
 
@@ -176,7 +179,7 @@ static int explore_fork(void (*run)(const struct explore_scenario *scenario),
 		if (!freopen("/dev/null", "w", stderr))
 			_exit(EXPLORE_BROKEN);
 		run(scenario);
-		fflush(stdout);
+		fflush(NULL);
 		_exit(0);
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child)
@@ -369,7 +372,7 @@ static int explore_list(void)
 static int explore_usage(void)
 {
 	fputs("usage: explore [--scenario=NAME] [--bound=EVENTS] [--most=SCHEDULES] [--compare]\n"
-	      "               [--fault=NAME] | --faults | --replay=FILE | --list\n",
+	      "               [--fault=NAME] [--print=FILE] | --faults | --replay=FILE | --list\n",
 	      stderr);
 	return EXPLORE_BROKEN;
 }
@@ -395,6 +398,9 @@ static int explore_option(int option)
 		return -1;
 	case 'r':
 		return explore_again(optarg);
+	case 'p':
+		explore.print = fopen(optarg, "ae");
+		return explore.print ? -1 : explore_usage();
 	case 'l':
 		return explore_list();
 	case 'a':
@@ -414,6 +420,7 @@ int main(int argc, char **argv)
 		{ "fault", required_argument, NULL, 'f' },
 		{ "faults", no_argument, NULL, 'a' },
 		{ "replay", required_argument, NULL, 'r' },
+		{ "print", required_argument, NULL, 'p' },
 		{ "list", no_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 },
 	};

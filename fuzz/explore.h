@@ -41,6 +41,7 @@ enum explore_op {
 	EXPLORE_STOP,
 	EXPLORE_RUN,
 	EXPLORE_ENABLE,		/* ATS, PRI, PASID, bus master, and credit */
+	EXPLORE_NO_MASTER,	/* bus master goes */
 	EXPLORE_INFO,
 };
 
@@ -143,6 +144,8 @@ void explore_close(void);
 
 /* An event as a line, in the state in which it is about to happen. */
 void explore_tell(struct explore_event event, char *text, size_t size);
+
+/* ---- explore_name.c ---- */
 
 /* "s0.2" and back; false: it is none. */
 void explore_name(struct explore_event event, char *text, size_t size);

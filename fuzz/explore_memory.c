@@ -6,7 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "explore_peer.h"
+#include "explore_device.h"
+#include "wire.h"
 
 #define MEMORY_CANARY 0xc5u	/* nothing is mapped here */
 #define MEMORY_LOCKED 0x3au	/* may only be read */
@@ -95,10 +96,10 @@ void memory_refresh(const uint32_t *live)
 
 void memory_check(void)
 {
-	const uint8_t *buffer = explore_server()->device.bar0.engine.env.buffer;
+	const uint8_t *buffer = explore_buffer();
 
 	for (uint32_t i = 0; i < MEMORY_PAGES; i++)
 		memory_check_page(i);
-	if (memchr(buffer, MEMORY_CANARY, (size_t)2 * MEMORY_PAGE))
+	if (buffer && memchr(buffer, MEMORY_CANARY, (size_t)2 * MEMORY_PAGE))
 		explore_violation("memory was read that is not mapped any more");
 }

@@ -8,11 +8,13 @@
 
 #include "config_viommu.h"
 #include "device_bar0.h"
+#include "explore_device.h"
 #include "explore_memory.h"
 #include "explore_watch.h"
 
 #define MESSAGE_COMMAND 0x04u		/* of the configuration space */
 #define MESSAGE_MASTER 0x0006u		/* memory and bus master */
+#define MESSAGE_MEMORY 0x0002u
 
 static struct {
 	const struct explore_scenario *scenario;
@@ -106,7 +108,7 @@ static void message_start(uint32_t number)
 	const struct explore_slot *slot = &message.scenario->slot[number];
 	const uint32_t base = DEVICE_SLOT_REGISTERS + number * SLOT_SIZE;
 	const struct message_register registers[] = {
-		{ WIRE_REGION_INDEX_BAR0, base + SLOT_CTL, 4, slot->ctl },
+		{ WIRE_REGION_INDEX_BAR0, base + SLOT_CTL, 4, slot->ctl | explore_holds(number) },
 		{ WIRE_REGION_INDEX_BAR0, base + SLOT_SRC, 8, slot->src },
 		{ WIRE_REGION_INDEX_BAR0, base + SLOT_DST, 8, slot->dst },
 		{ WIRE_REGION_INDEX_BAR0, base + SLOT_LEN, 4, slot->len },
@@ -133,8 +135,9 @@ static void message_enable(void)
 		{ WIRE_REGION_INDEX_CONFIG, CONFIG_PRI + WIRE_PCI_PRI_ALLOCATION, 4, s->credit },
 		{ WIRE_REGION_INDEX_CONFIG, CONFIG_PRI + WIRE_PCI_PRI_CONTROL, 2,
 		  WIRE_PCI_PRI_ENABLE },
-		{ WIRE_REGION_INDEX_BAR0, DEVICE_PR_TIMEOUT, 4, s->pr_timeout },
-		{ WIRE_REGION_INDEX_BAR0, DEVICE_DRAIN_MS, 4, s->drain_ms },
+		{ WIRE_REGION_INDEX_BAR0, DEVICE_PR_TIMEOUT, 4,
+		  explore_ms(s->pr_timeout) },
+		{ WIRE_REGION_INDEX_BAR0, DEVICE_DRAIN_MS, 4, explore_ms(s->drain_ms) },
 		{ WIRE_REGION_INDEX_BAR0, DEVICE_GCTL, 4, s->caches ? 1 : 0 },
 	};
 	const uint32_t count = sizeof(registers) / sizeof(registers[0]);
@@ -190,13 +193,16 @@ static void message_set_state(uint32_t state)
 	message_command(WIRE_DEVICE_FEATURE, &set, sizeof(set), true);
 }
 
-static void message_reset_pri(void)
+/* One bit of the configuration space. */
+static void message_switch(enum explore_op op)
 {
 	const struct message_register reset = { WIRE_REGION_INDEX_CONFIG,
 						CONFIG_PRI + WIRE_PCI_PRI_CONTROL, 2,
 						WIRE_PCI_PRI_RESET };
+	const struct message_register command = { WIRE_REGION_INDEX_CONFIG, MESSAGE_COMMAND, 2,
+						  MESSAGE_MEMORY };
 
-	message_register(&reset, true);
+	message_register(op == EXPLORE_PRI_RESET ? &reset : &command, true);
 }
 
 static void message_info(void)
@@ -251,7 +257,8 @@ void message_of_step(const struct explore_scenario *scenario, const struct explo
 		message_command(WIRE_DEVICE_RESET, "", 0, true);
 		break;
 	case EXPLORE_PRI_RESET:
-		message_reset_pri();
+	case EXPLORE_NO_MASTER:
+		message_switch(step->op);
 		break;
 	case EXPLORE_STOP:
 	case EXPLORE_RUN:

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* explore_print.c - see explore.h: events and steps as text, and back. */
-#include <ctype.h>
+/* explore_print.c - see explore.h: events and steps in words. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "explore_peer.h"
 #include "explore_world.h"
@@ -25,14 +22,13 @@ static const char *const print_ops[] = {
 	[EXPLORE_STOP] = "the migration state STOP",
 	[EXPLORE_RUN] = "the migration state RUNNING",
 	[EXPLORE_ENABLE] = "the enable bits",
+	[EXPLORE_NO_MASTER] = "Bus Master Enable goes to 0",
 	[EXPLORE_INFO] = "DEVICE_GET_INFO",
 };
 
 static const char *const print_phases[] = {
 	"PRE", "PARTS", "FETCH", "STORE", "COUNT", "MID", "END", "RETIRED", "REQUEST", "RESPONDED",
 };
-
-static const char print_kinds[] = "stgbwxl";	/* by enum explore_kind */
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -84,27 +80,4 @@ void explore_tell(struct explore_event event, char *text, size_t size)
 		snprintf(text, size, "the client goes");
 		break;
 	}
-}
-
-void explore_name(struct explore_event event, char *text, size_t size)
-{
-	snprintf(text, size, "%c%u.%u", print_kinds[event.kind], event.who, event.cut);
-}
-
-bool explore_parse(const char *text, struct explore_event *out)
-{
-	const char *kind = *text ? strchr(print_kinds, *text) : NULL;
-	unsigned long who, cut;
-	char *end;
-
-	if (!kind || !isdigit((unsigned char)text[1]))
-		return false;
-	who = strtoul(text + 1, &end, 10);
-	if (*end != '.' || !isdigit((unsigned char)end[1]) || who >= EXPLORE_THREADS)
-		return false;
-	cut = strtoul(end + 1, NULL, 10);
-	if (cut > 3)
-		return false;
-	*out = (struct explore_event){ (uint8_t)(kind - print_kinds), (uint8_t)who, (uint8_t)cut };
-	return true;
 }

@@ -15,6 +15,7 @@
 #define W WIRE_DMA_MAP_WRITE
 #define RW (R | W)
 #define DRAINS (1u << 8)
+#define RETRIES(number) ((uint32_t)(number) << 24)
 #define HOLD(point) (1u << HOLD_##point)
 #define PASID(number) (CMD_PASID | (uint32_t)(number) << CMD_PASID_SHIFT)
 #define MESSAGES (DMA_MESSAGES << 4)
@@ -26,7 +27,7 @@
 const struct explore_scenario explore_scenarios[] = {
 	{
 		.name = "unmap-dma",
-		.rows = "B03 B05 B14 B25 B26",
+		.rows = "B01 B02 B03 B05 B07 B08 B13 B14 B15 B16 B25 B26",
 		.text = "an unmap, and a map behind it, against an operation that a thread has",
 		.faults = { "reference_ends_at_the_look_up" },
 		.bound = 64,
@@ -100,7 +101,7 @@ const struct explore_scenario explore_scenarios[] = {
 	},
 	{
 		.name = "replace",
-		.rows = "C05 C06 C07 F01 F15",
+		.rows = "C03 C05 C06 C07 F01 F15",
 		.text = "REPLACE of what an operation writes, by other memory and by less right",
 		.faults = { "replace_does_not_wait", "translation_outlives_its_mapping" },
 		.bound = 64,
@@ -115,6 +116,20 @@ const struct explore_scenario explore_scenarios[] = {
 			    { EXPLORE_START, 0, 0 } },
 		.thread = { { { EXPLORE_REPLACE, 0, 1 }, { EXPLORE_REPLACE, 1, 2 },
 			      { EXPLORE_START, 1, 0 } } },
+	},
+	{
+		.name = "spaces",
+		.rows = "D01 D02 D05 D15 F13",
+		.text = "the same pages in two spaces, an operation in each, and the unmap in one",
+		.bound = 64,
+		.mapping = { { 0, 0, 1, RW, 0, false }, { 1, 0, 1, RW, 1, false },
+			     { 1, 0, 1, R, 0, false } },
+		.slot = { { OP_FILL, 0, 0, AT(0), LENGTH, 0 },
+			  { OP_FILL | PASID(0), 0, 0, AT(0), LENGTH, 0 } },
+		.before = { { EXPLORE_ENABLE, 0, 0 }, { EXPLORE_MAP, 0, 0 },
+			    { EXPLORE_MAP, 1, 0 }, { EXPLORE_START, 0, 0 } },
+		.thread = { { { EXPLORE_START, 1, 0 }, { EXPLORE_UNMAP, 1, 0 },
+			      { EXPLORE_MAP, 2, 0 } } },
 	},
 	{
 		.name = "page-unmap",
@@ -145,6 +160,50 @@ const struct explore_scenario explore_scenarios[] = {
 		.thread = { { { EXPLORE_START, 0, 0 }, { EXPLORE_MAP, 0, 0 } },
 			    { { EXPLORE_RELEASE, 0, 0 } },
 			    { { EXPLORE_RESPOND, 0, WIRE_PAGE_SUCCESS } } },
+	},
+	{
+		.name = "retry",
+		.rows = "E02 E09 E12 E23",
+		.text = "responses before the mapping, and with too little right, up to the limit",
+		.bound = 64,
+		.credit = 1,
+		.small = true,
+		.mapping = { { 0, 0, 1, R, 0, false }, { 0, 0, 1, RW, 1, false } },
+		.slot = { { OP_FILL | CMD_PAGES, RETRIES(1), 0, AT(0), LENGTH, 0 } },
+		.before = { { EXPLORE_ENABLE, 0, 0 }, { EXPLORE_START, 0, 0 } },
+		.thread = { { { EXPLORE_RESPOND, 0, WIRE_PAGE_SUCCESS },
+			      { EXPLORE_RESPOND, 1, WIRE_PAGE_SUCCESS },
+			      { EXPLORE_RESPOND, 2, WIRE_PAGE_SUCCESS } },
+			    { { EXPLORE_MAP, 0, 0 }, { EXPLORE_REPLACE, 0, 1 } } },
+	},
+	{
+		.name = "half",
+		.rows = "E10 E11 E13 E17",
+		.text = "a copy misses both its sides, which come apart",
+		.bound = 64,
+		.credit = 2,
+		.small = true,
+		.mapping = { { 0, 0, 1, RW, 0, false }, { 0, 1, 1, RW, 1, false } },
+		.slot = { { OP_COPY | CMD_PAGES, RETRIES(2), AT(0), AT(1), LENGTH, 0 } },
+		.before = { { EXPLORE_ENABLE, 0, 0 } },
+		.thread = { { { EXPLORE_START, 0, 0 }, { EXPLORE_MAP, 0, 0 },
+			      { EXPLORE_UNMAP, 0, 0 } },
+			    { { EXPLORE_MAP, 1, 0 }, { EXPLORE_RESPOND, 0, WIRE_PAGE_SUCCESS },
+			      { EXPLORE_RESPOND, 1, WIRE_PAGE_INVALID } } },
+	},
+	{
+		.name = "master",
+		.rows = "E29",
+		.text = "bus mastering goes and comes while a page is awaited",
+		.bound = 64,
+		.credit = 1,
+		.small = true,
+		.mapping = { { 0, 0, 1, RW, 0, false } },
+		.slot = { { OP_FILL | CMD_PAGES, 0, 0, AT(0), LENGTH, 0 } },
+		.before = { { EXPLORE_ENABLE, 0, 0 }, { EXPLORE_START, 0, 0 } },
+		.thread = { { { EXPLORE_NO_MASTER, 0, 0 }, { EXPLORE_ENABLE, 0, 0 } },
+			    { { EXPLORE_MAP, 0, 0 }, { EXPLORE_RESPOND, 0, WIRE_PAGE_SUCCESS },
+			      { EXPLORE_RESPOND, 1, WIRE_PAGE_INVALID } } },
 	},
 	{
 		.name = "responses",
@@ -237,7 +296,7 @@ const struct explore_scenario explore_scenarios[] = {
 	},
 	{
 		.name = "stop",
-		.rows = "E30 H",
+		.rows = "E30 I01 I02 I05 I17",
 		.text = "the device stops and runs again, under operations that write and wait",
 		.faults = { "thread_is_not_told_of_a_stop", "old_cookies_are_forgotten",
 			    "stop_keeps_groups" },

@@ -163,8 +163,24 @@ static bool search_is_full(void)
 	return search.options->length && schedule->count >= search.options->length;
 }
 
+/* The schedule as a line: its scenario, its events. */
+static void search_print(const struct explore_scenario *scenario)
+{
+	const struct explore_schedule *schedule = search.schedule;
+	char name[16];
+
+	if (!search.options->print)
+		return;
+	fputs(scenario->name, search.options->print);
+	for (uint32_t i = 0; i < schedule->count; i++) {
+		explore_name(schedule->event[i], name, sizeof(name));
+		fprintf(search.options->print, " %s", name);
+	}
+	fputc('\n', search.options->print);
+}
+
 /* From where the choices end to the end of the schedule. 0 or -ENOMEM. */
-static int search_go_on(void)
+static int search_go_on(const struct explore_scenario *scenario)
 {
 	for (;;) {
 		bool possible = search_enter(search.schedule->count);
@@ -176,6 +192,7 @@ static int search_go_on(void)
 		}
 		if (!possible) {
 			search.count.schedules++;
+			search_print(scenario);
 			search.depth--;
 			return search_add(explore_finish());
 		}
@@ -196,7 +213,7 @@ static int search_run(const struct explore_scenario *scenario)
 	explore_begin(scenario);
 	for (uint32_t i = 0; i < repeated; i++)
 		search_execute(&search.frame[i]);
-	error = search_go_on();
+	error = search_go_on(scenario);
 	if (search.schedule->count > search.count.longest)
 		search.count.longest = search.schedule->count;
 	explore_close();

@@ -11,6 +11,8 @@
 #ifndef EXPLORE_SEARCH_H
 #define EXPLORE_SEARCH_H
 
+#include <stdio.h>
+
 #include "explore.h"
 
 struct explore_options {
@@ -18,6 +20,7 @@ struct explore_options {
 	uint32_t length;	/* schedules end here, as they are; 0: at their end */
 	bool reduces;
 	uint64_t most;		/* schedules; 0: any number */
+	FILE *print;		/* each schedule is a line here; NULL: nowhere */
 };
 
 struct explore_count {

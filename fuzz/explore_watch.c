@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "device_slot_flow.h"
+#include "explore_device.h"
+#include "explore_group.h"
 #include "explore_memory.h"
 #include "explore_peer.h"
 
@@ -31,8 +33,6 @@ static struct {
 	uint32_t live[EXPLORE_MAPPINGS];	/* how often it is there for the device */
 	struct watch_request dma[WATCH_REQUESTS];
 	uint32_t dma_count, dma_open;	/* dma_open: without answer, by bit */
-	struct watch_group group[WATCH_REQUESTS];
-	uint32_t group_count;
 	uint32_t markers[EXPLORE_MAPPINGS];	/* by space */
 	uint32_t started;		/* slots, by bit, since the last reset that was sent */
 	uint32_t starts[EXPLORE_SLOTS];	/* that were sent, */
@@ -55,6 +55,7 @@ static bool watch_always(const struct explore_scenario *scenario)
 			const struct explore_step *step = &scenario->thread[i][k];
 
 			if (step->op == EXPLORE_PRI_RESET || step->op == EXPLORE_RESET ||
+			    step->op == EXPLORE_NO_MASTER ||
 			    (step->op == EXPLORE_RESPOND && step->with == WIRE_PAGE_FAILURE))
 				return false;
 		}
@@ -70,6 +71,7 @@ void watch_begin(const struct explore_scenario *scenario)
 	watch.sum[0] = WATCH_SUM;
 	watch.sum[1] = WATCH_SUM;
 	watch.always = watch_always(scenario);
+	group_begin(scenario);
 	memory_begin(scenario);
 	memory_refresh(watch.live);
 }
@@ -126,8 +128,10 @@ static void watch_predict(struct watch_command *command)
 		break;
 	case EXPLORE_ALL:
 		command->removes = watch_inside(step->what, UINT32_MAX);
+		group_ends(step->what);
 		break;
 	case EXPLORE_START:
+		group_started(step->what);
 		watch.started |= 1u << step->what;
 		watch.starts[step->what]++;
 		break;
@@ -151,6 +155,7 @@ static void watch_predict(struct watch_command *command)
 	case EXPLORE_ANSWER:
 	case EXPLORE_PRI_RESET:
 	case EXPLORE_ENABLE:
+	case EXPLORE_NO_MASTER:
 	case EXPLORE_INFO:
 		break;
 	}
@@ -180,6 +185,11 @@ uint32_t watch_outstanding(void)
 	return watch.count;
 }
 
+bool watch_is_stopped(void)
+{
+	return watch.stopped;
+}
+
 const struct watch_request *watch_dma(uint32_t number)
 {
 	return number < watch.dma_count ? &watch.dma[number] : NULL;
@@ -187,7 +197,7 @@ const struct watch_request *watch_dma(uint32_t number)
 
 const struct watch_group *watch_group(uint32_t number)
 {
-	return number < watch.group_count ? &watch.group[number] : NULL;
+	return group_get(number);
 }
 
 void watch_answered(uint32_t number)
@@ -197,42 +207,13 @@ void watch_answered(uint32_t number)
 
 /* ---- replies ---- */
 
-static void watch_retire(bool any, uint32_t space, bool spared)
-{
-	for (uint32_t i = 0; i < watch.group_count; i++) {
-		struct watch_group *group = &watch.group[i];
-
-		if (group->state != WATCH_OUTSTANDING || (!any && group->space != space))
-			continue;
-		group->state = WATCH_RETIRED;
-		group->spared = spared;
-	}
-}
-
-/* A response finds its group outstanding, or nothing. */
-static void watch_response(const struct watch_command *command, uint32_t error)
-{
-	struct watch_group *group = &watch.group[command->step.what];
-	bool good = group->state == WATCH_OUTSTANDING && !group->expired;
-
-	if (error != (good ? 0u : ENOENT))
-		explore_violation("the response to a group that %s is answered with %u",
-				  good ? "is outstanding" : "is over", error);
-	watch.blamed |= !good && !group->spared;
-	if (group->state == WATCH_OUTSTANDING)
-		group->state = WATCH_ANSWERED;
-	if (good && command->step.with == WIRE_PAGE_FAILURE)
-		watch_retire(true, 0, false);
-}
-
 /* Nothing of before a reset goes on. */
 static void watch_check_slots(uint32_t slots)
 {
-	const struct device_engine *engine = &explore_server()->device.bar0.engine;
+	struct explore_view slot;
 
 	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
-		if (slots & 1u << i && (device_slot_is_live(&engine->slots[i]) ||
-					engine->slots[i].busy))
+		if (slots & 1u << i && explore_view(i, &slot) && (slot.live || slot.busy))
 			explore_violation("slot %u goes on though a reset was answered", i);
 	}
 }
@@ -240,16 +221,14 @@ static void watch_check_slots(uint32_t slots)
 /* No operation of a space that has ended waits for it. */
 static void watch_check_space(uint32_t space)
 {
-	const struct device_engine *engine = &explore_server()->device.bar0.engine;
+	struct explore_view slot;
 
 	if (space && !watch.markers[space])
 		explore_violation("the reply to ALL comes before its stop marker");
 	if (space)
 		watch.markers[space]--;
-	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
-		const struct device_slot *slot = &engine->slots[i];
-
-		if (space && slot->state == SLOT_WAIT_PAGE && device_slot_space(slot) == space)
+	for (uint32_t i = 0; i < EXPLORE_SLOTS && space; i++) {
+		if (explore_view(i, &slot) && slot.state == SLOT_WAIT_PAGE && slot.space == space)
 			explore_violation("slot %u waits for a page of a space that has ended", i);
 	}
 }
@@ -260,18 +239,19 @@ static void watch_done(const struct watch_command *command)
 	switch (command->step.op) {
 	case EXPLORE_ALL:
 		if (command->step.what)
-			watch_retire(false, command->step.what, false);
+			group_retire(false, command->step.what, false);
+		group_ended(command->step.what);
 		watch_check_space(command->step.what);
 		break;
 	case EXPLORE_RESET:
-		watch_retire(true, 0, true);
+		group_retire(true, 0, true);
 		watch_check_slots(command->started & ~watch.started);
 		break;
 	case EXPLORE_PRI_RESET:
-		watch_retire(true, 0, true);
+		group_retire(true, 0, true);
 		break;
 	case EXPLORE_STOP:
-		watch_retire(true, 0, true);
+		group_retire(true, 0, true);
 		watch.stopped = watch.stops;
 		break;
 	case EXPLORE_END:
@@ -286,6 +266,7 @@ static void watch_done(const struct watch_command *command)
 	case EXPLORE_ANSWER:
 	case EXPLORE_RUN:
 	case EXPLORE_ENABLE:
+	case EXPLORE_NO_MASTER:
 	case EXPLORE_INFO:
 		break;
 	}
@@ -307,7 +288,7 @@ static void watch_reply(const struct message *m)
 	watch.first = (watch.first + 1) % WATCH_COMMANDS;
 	watch.count--;
 	if (command->last && command->step.op == EXPLORE_RESPOND)
-		watch_response(command, error);
+		watch.blamed |= group_answered(&command->step, error);
 	else if (error != (uint32_t)command->error)
 		explore_violation("command %u with id %u is answered with %u instead of %u",
 				  m->command, m->id, error, (uint32_t)command->error);
@@ -317,11 +298,6 @@ static void watch_reply(const struct message *m)
 }
 
 /* ---- what the device asks ---- */
-
-static uint32_t watch_space(uint32_t attr)
-{
-	return attr & WIRE_ATTR_PASID_VALID ? (attr >> WIRE_ATTR_PASID_SHIFT) + 1 : 0;
-}
 
 /* Whether the memory that a message is for is mapped, and with that right. */
 static bool watch_allows(const struct watch_request *request)
@@ -334,7 +310,7 @@ static bool watch_allows(const struct watch_request *request)
 		const struct explore_mapping *mapping = &watch.scenario->mapping[i];
 
 		if (watch.live[i] && mapping->flags & right &&
-		    mapping->space == watch_space(request->access.attr) && first >= mapping->page &&
+		    mapping->space == group_space(request->access.attr) && first >= mapping->page &&
 		    last < mapping->page + mapping->pages)
 			return true;
 	}
@@ -354,35 +330,20 @@ static void watch_take_dma(const struct message *m)
 	watch.dma_open |= 1u << watch.dma_count++;
 }
 
-static uint32_t watch_pages(void)
+/* Those that a response was sent to: the reply to it can come behind what the twin brings. */
+static uint32_t watch_crossing(void)
 {
 	uint32_t pages = 0;
 
-	for (uint32_t i = 0; i < watch.group_count; i++)
-		pages += watch.group[i].state == WATCH_OUTSTANDING ? watch.group[i].pages : 0;
+	for (uint32_t i = 0; i < watch.count && watch.scenario->twin; i++) {
+		const struct watch_command *command =
+			&watch.command[(watch.first + i) % WATCH_COMMANDS];
+		const struct watch_group *group = group_get(command->step.what);
+
+		if (command->step.op == EXPLORE_RESPOND && group->state == WATCH_OUTSTANDING)
+			pages += group->pages;
+	}
 	return pages;
-}
-
-static void watch_take_group(const struct message *m, const struct wire_page_request *head)
-{
-	struct watch_group *group = &watch.group[watch.group_count];
-	struct wire_page_range range;
-
-	if (watch.group_count == WATCH_REQUESTS)
-		explore_violation("explore: too many page requests");
-	*group = (struct watch_group){ .cookie = head->cookie, .space = watch_space(head->attr) };
-	for (uint32_t i = 0; i < watch.group_count; i++) {
-		if (watch.group[i].cookie == head->cookie)
-			explore_violation("cookie %u is used again", head->cookie);
-	}
-	for (uint32_t i = 0; i < head->nr; i++) {
-		memcpy(&range, m->body + sizeof(*head) + i * sizeof(range), sizeof(range));
-		group->pages += range.size / MEMORY_PAGE;
-	}
-	watch.group_count++;
-	if (watch_pages() > watch.scenario->credit)
-		explore_violation("%u pages are outstanding, with credit for %u", watch_pages(),
-				  watch.scenario->credit);
 }
 
 static void watch_take_page(const struct message *m)
@@ -391,9 +352,9 @@ static void watch_take_page(const struct message *m)
 
 	memcpy(&head, m->body, sizeof(head));
 	if (!head.nr)
-		watch.markers[watch_space(head.attr) % EXPLORE_MAPPINGS]++;
+		watch.markers[group_space(head.attr) % EXPLORE_MAPPINGS]++;
 	else
-		watch_take_group(m, &head);
+		group_take(m, watch_crossing());
 }
 
 static void watch_take(const struct message *m)
@@ -423,30 +384,16 @@ static void watch_take(const struct message *m)
 
 /* ---- after each event ---- */
 
-/* Groups that the device has given up show that in the register of their operation. */
-static void watch_expire(void)
-{
-	const struct device_engine *engine = &explore_server()->device.bar0.engine;
-
-	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
-		const struct device_slot *slot = &engine->slots[i];
-
-		for (uint32_t k = 0; slot->error == ETIMEDOUT && k < watch.group_count; k++)
-			watch.group[k].expired |=
-				slot->request.cookie == watch.group[k].cookie;
-	}
-}
-
 /* An operation that has ended does not go on. */
 static void watch_check_ends(void)
 {
-	const struct device_engine *engine = &explore_server()->device.bar0.engine;
+	struct explore_view slot;
 
 	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
-		bool runs = device_slot_is_live(&engine->slots[i]);
-
-		watch.begun[i] += runs && !watch.running[i];
-		watch.running[i] = runs;
+		if (!explore_view(i, &slot))
+			continue;
+		watch.begun[i] += slot.live && !watch.running[i];
+		watch.running[i] = slot.live;
 		if (watch.begun[i] > watch.starts[i])
 			explore_violation("slot %u goes on though its operation has ended", i);
 	}
@@ -454,12 +401,15 @@ static void watch_check_ends(void)
 
 static void watch_check_credit(void)
 {
-	const struct pri *pri = &explore_server()->dma.pri;
+	uint16_t status;
+	int64_t used;
 
-	if (pri->used != watch_pages())
+	if (!explore_credit(&used, &status))
+		return;
+	if (used >= 0 && used != group_pages())
 		explore_violation("%u pages of credit are taken, and %u pages outstanding",
-				  pri->used, watch_pages());
-	if (pri->status & WIRE_PCI_PRI_UPRGI && !watch.blamed)
+				  (uint32_t)used, group_pages());
+	if (status & WIRE_PCI_PRI_UPRGI && !watch.blamed)
 		explore_violation("a late response counts as unexpected");
 }
 
@@ -467,56 +417,56 @@ void watch_receive(void)
 {
 	struct message *m;
 
-	watch_expire();
+	group_expire();
 	while ((m = explore_take()) != NULL) {
 		watch_take(m);
 		message_free(m);
 	}
 	memory_check();
 	watch_check_ends();
-	if (!watch.count && !explore_is_over() && explore_server()->phase == SERVER_BUSY)
+	if (!watch.count && !explore_is_over())
 		watch_check_credit();
 }
 
 /* ---- the end ---- */
 
-static void watch_check_rest(uint32_t number, const struct device_slot *slot)
+static void watch_check_rest(uint32_t number, const struct explore_view *slot)
 {
-	bool stopped = explore_server()->device.bar0.engine.parked;
-
-	if (slot->state == SLOT_WAIT_PAGE && !watch_pages())
+	if (slot->state == SLOT_WAIT_PAGE && !group_pages())
 		explore_violation("slot %u waits for a page of which nobody knows", number);
+	if (slot->state == SLOT_WAIT_PAGE && !group_knows(slot->cookie) &&
+	    group_pages() < watch.scenario->credit)
+		explore_violation("slot %u waits for credit, and there is some", number);
 	if (slot->state == SLOT_WAIT_MSG && !watch.dma_open)
 		explore_violation("slot %u waits for a reply to nothing", number);
-	if ((slot->state == SLOT_RUN || slot->state == SLOT_QUEUED) && !stopped)
+	if ((slot->state == SLOT_RUN || slot->state == SLOT_QUEUED) && !watch.stopped)
 		explore_violation("slot %u does not go on", number);
-	if (slot->error == ENOENT && device_slot_job(slot, SLOT_CMD) & CMD_PAGES &&
-	    watch.always)
+	if (slot->error == ENOENT && slot->pages && watch.always)
 		explore_violation("slot %u has missed a page and not asked for it", number);
-	if (stopped && (slot->source.pinned || slot->sink.pinned))
+	if (watch.stopped && slot->pinned)
 		explore_violation("slot %u holds memory though the device is stopped", number);
 }
 
 void watch_rest(void)
 {
-	const struct device_engine *engine = &explore_server()->device.bar0.engine;
+	struct explore_view slot;
 
-	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++)
-		watch_check_rest(i, &engine->slots[i]);
+	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
+		if (explore_view(i, &slot))
+			watch_check_rest(i, &slot);
+	}
 }
 
 void watch_end(void)
 {
-	const struct dma *dma = &explore_server()->dma;
-
 	memset(watch.live, 0, sizeof(watch.live));
 	memory_refresh(watch.live);
 	memory_check();
-	if (dma->pri.used || dma->pri.first || dma->pri.owed_count || dma->pasids.count)
+	if (explore_remembers())
 		explore_violation("page requests or spaces outlive the client");
 }
 
-static uint64_t watch_mix(uint64_t sum, const void *bytes, size_t size)
+uint64_t watch_mix(uint64_t sum, const void *bytes, size_t size)
 {
 	const uint8_t *at = bytes;
 
@@ -527,19 +477,9 @@ static uint64_t watch_mix(uint64_t sum, const void *bytes, size_t size)
 
 uint64_t watch_sum(void)
 {
-	const struct device_engine *engine = &explore_server()->device.bar0.engine;
 	uint64_t sum = watch_mix(watch.sum[0], &watch.sum[1], sizeof(watch.sum[1]));
 
 	for (uint32_t i = 0; i < MEMORY_PAGES; i++)
 		sum = watch_mix(sum, memory_bytes(i), MEMORY_BYTES);
-	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
-		const struct device_slot *slot = &engine->slots[i];
-		const uint64_t seen[] = { device_slot_status(slot), slot->moved, slot->csum,
-					  slot->requests, slot->response };
-
-		sum = watch_mix(sum, seen, sizeof(seen));
-	}
-	sum = watch_mix(sum, engine->env.counters, sizeof(engine->env.counters));
-	sum = watch_mix(sum, engine->env.buffer, (size_t)2 * MEMORY_PAGE);
-	return watch_mix(sum, &explore_server()->dma.pri.status, sizeof(uint16_t));
+	return explore_device_sum(sum);
 }

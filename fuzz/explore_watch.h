@@ -51,8 +51,9 @@ uint16_t watch_sent(uint16_t command, const struct explore_step *step, bool last
 /* Takes all that has come and looks at everything. */
 void watch_receive(void);
 
-/* Commands without reply. */
+/* Commands without reply; whether the device is stopped as of the last one. */
 uint32_t watch_outstanding(void);
+bool watch_is_stopped(void);
 
 /* A DMA request or a group by number; NULL if it has not come. */
 const struct watch_request *watch_dma(uint32_t number);
@@ -67,7 +68,8 @@ void watch_end(void);
 /* Nothing more is possible: nobody waits for what nobody knows. */
 void watch_rest(void);
 
-/* A sum of what was seen and of memory. */
+/* A sum of what was seen and of memory; and a sum to which bytes are added. */
 uint64_t watch_sum(void);
+uint64_t watch_mix(uint64_t sum, const void *bytes, size_t size);
 
 #endif

@@ -84,6 +84,7 @@ static bool world_may(const struct explore_step *step)
 	case EXPLORE_STOP:
 	case EXPLORE_RUN:
 	case EXPLORE_ENABLE:
+	case EXPLORE_NO_MASTER:
 	case EXPLORE_INFO:
 		break;
 	}
@@ -371,6 +372,7 @@ static bool world_spares_busy(const struct explore_step *step, uint32_t slot)
 	case EXPLORE_STOP:
 	case EXPLORE_RUN:
 	case EXPLORE_ENABLE:
+	case EXPLORE_NO_MASTER:
 		break;
 	}
 	return false;

@@ -155,5 +155,24 @@ endef
 $(eval $(call explore_rule,plain,))
 $(eval $(call explore_rule,faulty,-faulty))
 
-explore: $(B)/explore ## every order of the events of small scenarios: SCENARIO= BOUND=
+# The same scenarios on a server that is named, by samples; nothing of ours is in the process.
+SAMPLE := $(wildcard fuzz/sample*.c) $(addprefix fuzz/explore_,scenario.c message.c name.c watch.c \
+	group.c memory.c)
+$(B)/explore-socket: $(call objects,plain,$(SAMPLE) $(call SRC,harness))
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BASE) $(LDFLAGS) $^ $(LIBS_harness) -o $@
+
+ifeq ($(SERVER)$(SOCKET)$(filter-out file,$(origin TARGET)),)
+explore: $(B)/explore ## every order of the events of small scenarios: SCENARIO= BOUND=; TARGET=
 	@$< --compare $(addprefix --scenario=,$(SCENARIO)) $(addprefix --bound=,$(BOUND)) $(ARGS)
+else
+explore: $(B)/explore-socket $(B)/libvuc.so $(OURS)
+	@$$(cat build/python) ci/explore_server.py $(if $(TARGET),--target='$(TARGET)') \
+		$(if $(SERVER),--server="$$SERVER") $(if $(SOCKET),--socket='$(SOCKET)') --build=$(B) \
+		$(addprefix --scenario=,$(SCENARIO)) $(addprefix --samples=,$(SAMPLES)) \
+		$(if $(filter-out file,$(origin SEED)),--seed=$(SEED)) -- $(ARGS)
+endif
+
+explore-rate: $(B)/explore $(B)/explore-socket $(B)/vuc-server ## what the search saves, by SCHEDULES=200
+	@$$(cat build/python) ci/explore_rate.py --build=$(B) $(addprefix --schedules=,$(SCHEDULES)) \
+		$(addprefix --scenario=,$(SCENARIO))

@@ -2,6 +2,7 @@
 """What the poc dialect of the vIOMMU extension has of its own: row C10, and rows D07, E07, F01 and
 G02 as they are there (README.md). What it shares is in the other files, in_each_dialect."""
 
+import struct
 from errno import EACCES, EINVAL, EIO, ENOENT
 
 import pytest
@@ -147,7 +148,7 @@ def test_request_for_a_bitmap_in_a_space_is_refused(connect):
     guest = space_guest(connect)
     guest.map(pasid=P1)
     asked = message("DMA_UNMAP", flags=word("1", P1), address=BASE, size=SIZE, argsz=0x1000)
-    guest.refuse(asked.extend(bytes(range(16))), errno=EINVAL)
+    guest.refuse(asked.extend(struct.pack("<2Q", PAGE, 8)), errno=EINVAL)
     guest.unmap(guest.ranges[0])
 
 

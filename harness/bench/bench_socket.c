@@ -26,7 +26,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "latency.h"
@@ -255,29 +254,9 @@ static void measure_maps_fd(uint64_t count)
 	close(fd);
 }
 
-/* The eventfd of the first vector of MSI-X. */
-static int interrupt(void)
-{
-	struct {
-		struct wire_header header;
-		struct wire_irq_set set;
-	} WIRE_PACKED message = {
-		subject_header(WIRE_DEVICE_SET_IRQS, sizeof(message)),
-		{ sizeof(message.set), WIRE_IRQ_SET_DATA_EVENTFD | WIRE_IRQ_SET_ACTION_TRIGGER,
-		  WIRE_IRQ_INDEX_MSIX, 0, 1 },
-	};
-	int fd = eventfd(0, EFD_CLOEXEC);
-	uint8_t reply[BUFFER];
-
-	if (fd < 0)
-		subject_fail("eventfd: %s", strerror(errno));
-	subject_call(&message, sizeof(message), fd, reply);
-	return fd;
-}
-
 static void measure_touch(uint64_t count)
 {
-	int done = interrupt(), fd = subject_file(count);
+	int done = subject_interrupt(0), fd = subject_file(count);
 	struct pollfd wait = { done, POLLIN, 0 };
 	struct subject_cost cost;
 	uint64_t refused;
@@ -323,7 +302,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: bench_socket WHAT COUNT SERVER [ARGUMENT...]\n");
 		return 2;
 	}
-	subject_begin((const char *const *)argv + 3, argc - 3);
+	subject_begin((const char *const *)argv + 3, argc - 3, "");
 	whats[what].measure(count);
 	subject_end();
 	return 0;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -44,7 +45,7 @@ _Noreturn void subject_fail(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	fputs("bench_socket: ", stderr);
+	fprintf(stderr, "%s: ", program_invocation_short_name);
 	vfprintf(stderr, format, arguments);
 	fputc('\n', stderr);
 	va_end(arguments);
@@ -142,19 +143,24 @@ size_t subject_call(const void *message, size_t size, int fd, uint8_t *reply)
 	return have;
 }
 
-static void subject_version(void)
+static void subject_version(const char *capabilities)
 {
-	static const char text[] = "{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":"
-				   "1048576,\"max_dma_maps\":4194304}}";
 	struct {
 		struct wire_header header;
 		struct wire_version version;
-		char text[sizeof(text)];
-	} WIRE_PACKED message = { subject_header(WIRE_VERSION, sizeof(message)), { 0, 0 }, { 0 } };
+		char text[512];
+	} WIRE_PACKED message = { { 0 }, { 0, 0 }, { 0 } };
+	int length = snprintf(message.text, sizeof(message.text),
+			      "{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":"
+			      "1048576,\"max_dma_maps\":4194304%s}}",
+			      capabilities);
+	size_t size = offsetof(__typeof__(message), text) + (size_t)length + 1;
 	uint8_t reply[SUBJECT_BUFFER];
 
-	memcpy(message.text, text, sizeof(text));
-	subject_call(&message, sizeof(message), -1, reply);
+	if (length < 0 || size > sizeof(message))
+		subject_fail("capabilities are too long");
+	message.header = subject_header(WIRE_VERSION, size);
+	subject_call(&message, size, -1, reply);
 }
 
 uint32_t subject_read(uint64_t offset)
@@ -179,6 +185,25 @@ void subject_write(uint64_t offset, uint64_t value, uint32_t size)
 	uint8_t reply[SUBJECT_BUFFER];
 
 	subject_call(&message, ACCESS + size, -1, reply);
+}
+
+int subject_interrupt(uint32_t vector)
+{
+	struct {
+		struct wire_header header;
+		struct wire_irq_set set;
+	} WIRE_PACKED message = {
+		subject_header(WIRE_DEVICE_SET_IRQS, sizeof(message)),
+		{ sizeof(message.set), WIRE_IRQ_SET_DATA_EVENTFD | WIRE_IRQ_SET_ACTION_TRIGGER,
+		  WIRE_IRQ_INDEX_MSIX, vector, 1 },
+	};
+	int fd = eventfd(0, EFD_CLOEXEC);
+	uint8_t reply[SUBJECT_BUFFER];
+
+	if (fd < 0)
+		subject_fail("eventfd: %s", strerror(errno));
+	subject_call(&message, sizeof(message), fd, reply);
+	return fd;
 }
 
 struct subject_map subject_map(uint64_t page, uint64_t pages)
@@ -245,7 +270,7 @@ static const char *subject_fill_in(const char *argument)
 	return filled;
 }
 
-void subject_begin(const char *const *arguments, int count)
+void subject_begin(const char *const *arguments, int count, const char *capabilities)
 {
 	const char **argv = calloc((size_t)count + 1, sizeof(*argv));
 	struct target_start start = { .argv = argv, .limit_nofile = -1 };
@@ -269,5 +294,5 @@ void subject_begin(const char *const *arguments, int count)
 		subject_fail("no processor clock of %d", state.pid);
 	free(argv);
 	subject_connect();
-	subject_version();
+	subject_version(capabilities);
 }

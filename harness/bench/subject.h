@@ -59,8 +59,11 @@ struct subject_cost {
 	double seconds, cpu;
 };
 
-/* Start a server by its argv, in which {socket} is filled in, connect to it and negotiate. */
-void subject_begin(const char *const *arguments, int count);
+/*
+ * Start a server by its argv, in which {socket} is filled in, connect to it and negotiate; what is
+ * proposed beyond sizes is JSON that begins with a comma, or "".
+ */
+void subject_begin(const char *const *arguments, int count, const char *capabilities);
 
 /* Stop it. */
 void subject_end(void);
@@ -95,6 +98,9 @@ size_t subject_call(const void *message, size_t size, int fd, uint8_t *reply);
 
 uint32_t subject_read(uint64_t offset);
 void subject_write(uint64_t offset, uint64_t value, uint32_t size);
+
+/* The eventfd of a vector of MSI-X, the caller's. */
+int subject_interrupt(uint32_t vector);
 
 /* Pages are those of the file as well. */
 struct subject_map subject_map(uint64_t page, uint64_t pages);
