@@ -206,10 +206,11 @@ peers: $(B)/libvuc.so $(B)/vuc-server ## the suite against servers that others w
 endif
 
 lint: setup ## clang-tidy and cppcheck over all C files
-	$(Q)$(foreach f,$(FLOWS) fuzz,clang-tidy --quiet $(wildcard $(f)/*.c $(f)/*/*.c) \
-		-- $(BASE) $(INC_$(f)) &&) true
-	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --std=c11 \
-		--inline-suppr -D_GNU_SOURCE $(INC_reference-server) $(FLOWS) fuzz
+	$(Q)$(foreach f,$(FLOWS) fuzz,printf '%s\n' $(wildcard $(f)/*.c $(f)/*/*.c) | \
+		xargs -P $(CORES) -n 4 sh -c 'clang-tidy --quiet "$$@" -- $(BASE) $(INC_$(f))' sh \
+		&&) true
+	$(Q)cppcheck --quiet -j $(CORES) --error-exitcode=1 --enable=warning,performance,portability \
+		--std=c11 --inline-suppr -D_GNU_SOURCE $(INC_reference-server) $(FLOWS) fuzz
 
 format: ## clang-format over all C files
 	clang-format -i $(wildcard $(foreach f,$(FLOWS) fuzz,$(f)/*.[ch] $(f)/*/*.[ch]))
