@@ -166,11 +166,11 @@ part_programs() { # 60
 	local file
 	make all build/vuc-server-{asan,faulty}
 	check programs build/vuc run --strict all corpus/*/*.prog -- build/vuc-server \
-		--socket-path={socket}
+		--viommu-dialect=native --socket-path={socket}
 	check programs-asan "${fixed[@]}" build/vuc run --strict all corpus/*/*.prog -- \
-		build/vuc-server-asan --socket-path={socket}
+		build/vuc-server-asan --viommu-dialect=native --socket-path={socket}
 	check programs-threads "${fixed[@]}" build/vuc run --strict all corpus/*/lanes*.prog -- \
-		build/vuc-server-asan --dma-threads=3 --socket-path={socket}
+		build/vuc-server-asan --viommu-dialect=native --dma-threads=3 --socket-path={socket}
 	for file in corpus/regress/*.prog; do
 		check "$(basename "$file" .prog)" shows "$file"
 	done

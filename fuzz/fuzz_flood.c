@@ -7,29 +7,33 @@
  * operation that is done many times, with a stride:
  *
  *	0	bits 0 to 2 what (enum flood_op), 3 and 4 READ and WRITE, 5 to 7 where in the space
- *	1, 2	first page in that part
+ *	1, 2	first page in that part; bits 5 to 7 of the last are the space
  *	3	stride in pages: the upper four bits, shifted by the lower four
  *	4	pages of a mapping: the lower four bits and one, shifted by the upper four
  *	5, 6	how many times, of which bits 3 to 7 of the last are the descriptor
  *	7	page of the file; or how the request is malformed
  *
+ * Bytes that are left behind the last operation mean that the vIOMMU extension is negotiated, for a
+ * few spaces. Then bits 3 and 4 of an unmap are its form: 1 RANGE, 2 ALL; 1 of a map again is
+ * REPLACE.
+ *
  * Each request is judged by a list of the mappings that there are, and so are the counters of the
  * server: what it has for a client is what the client has mapped.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "arena.h"
 #include "driver.h"
+#include "flood_files.h"
 #include "stage.h"
+#include "wire_ext.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define FLOOD_REQUESTS 2048u	/* of an input */
 #define FLOOD_MAPS 256u
-#define FLOOD_PAGE 4096u
+#define FLOOD_SPACES 8u		/* none, and seven PASIDs, */
+#define FLOOD_PASIDS 4u		/* of which so many can have mappings at a time */
 /* So near to the quota of the table ENOSPC is right: the nodes on both sides of a long mapping. */
 #define FLOOD_MARGIN ((size_t)32 * FLOOD_PAGE)
 
@@ -44,41 +48,6 @@ enum flood_op {
 	FLOOD_SURPLUS,		/* a map with two descriptors */
 };
 
-enum flood_mode {
-	FLOOD_NO_FILE,
-	FLOOD_READ = 1,
-	FLOOD_WRITE = 2,
-	FLOOD_BOTH = 3,
-};
-
-/* A descriptor, and what may be mapped of it. */
-static const struct flood_file {
-	uint64_t pages;		/* 0: not a page, or no file */
-	uint32_t kind;
-	uint32_t seals;
-	enum flood_mode mode;
-} flood_files[] = {
-	{ 1, PROGRAM_MEMFD, 0, FLOOD_BOTH },
-	{ 4, PROGRAM_MEMFD, 0, FLOOD_BOTH },
-	{ 16, PROGRAM_MEMFD, 0, FLOOD_BOTH },
-	{ 256, PROGRAM_MEMFD, 0, FLOOD_BOTH },
-	{ 4096, PROGRAM_MEMFD, 0, FLOOD_BOTH },
-	{ 1 << 16, PROGRAM_MEMFD, 0, FLOOD_BOTH },
-	{ 1 << 20, PROGRAM_MEMFD, 0, FLOOD_BOTH },
-	{ 1 << 20, PROGRAM_MEMFD, 0, FLOOD_BOTH },
-	{ 1 << 20, PROGRAM_MEMFD, 0, FLOOD_READ },
-	{ 16, PROGRAM_MEMFD, 0, FLOOD_READ },
-	{ 256, PROGRAM_MEMFD, F_SEAL_WRITE, FLOOD_READ },
-	{ 256, PROGRAM_MEMFD, F_SEAL_SHRINK, FLOOD_BOTH },
-	{ 0, PROGRAM_MEMFD, 0, FLOOD_BOTH },
-	{ 0, PROGRAM_EVENTFD, 0, FLOOD_NO_FILE },
-	{ 0, PROGRAM_PIPE, 0, FLOOD_NO_FILE },
-	{ 0, PROGRAM_SOCKET, 0, FLOOD_NO_FILE },
-	{ 0, PROGRAM_DIRECTORY, 0, FLOOD_NO_FILE },
-	{ 0, PROGRAM_NULL, 0, FLOOD_NO_FILE },
-};
-
-#define FLOOD_FILES (sizeof(flood_files) / sizeof(flood_files[0]))
 #define FLOOD_NONE FLOOD_FILES
 
 /* A request, and a mapping if it succeeds. */
@@ -88,6 +57,7 @@ struct flood_map {
 	uint64_t file_page;
 	uint32_t flags;
 	uint32_t file;		/* FLOOD_NONE: by messages */
+	uint32_t space;		/* PASID + 1; 0 = none */
 };
 
 /* What a reply may be. */
@@ -99,38 +69,18 @@ struct flood_expect {
 };
 
 static struct {
-	struct arena *arena;	/* of the descriptors, which are made once */
-	int fd[FLOOD_FILES];
+	int fd[FLOOD_FILES];	/* made once */
 	struct stage_limits limits;
 	struct flood_map maps[FLOOD_MAPS];
 	uint32_t count;
 	uint32_t mappings[FLOOD_FILES];	/* of each file */
+	bool begun[FLOOD_SPACES];	/* had a mapping, and no ALL since then */
+	bool extended;
 	uint32_t windows;
 	uint64_t window_pages;
 	uint16_t id;
 	uint32_t requests;
 } flood;
-
-static void flood_make_fds(void)
-{
-	struct arena_fd *fd;
-
-	if (arena_new(true, &flood.arena))
-		driver_finding("no memory for the descriptors");
-	for (uint32_t i = 0; i < FLOOD_FILES; i++) {
-		const struct flood_file *file = &flood_files[i];
-		const struct arena_want want = {
-			.size = file->pages ? file->pages * FLOOD_PAGE : 100,
-			.kind = file->kind,
-			.seals = file->seals,
-			.read_only = file->mode == FLOOD_READ && !file->seals,
-		};
-
-		if (arena_open(flood.arena, &want, &fd))
-			driver_finding("descriptor %u cannot be made", i);
-		flood.fd[i] = arena_pass(fd);
-	}
-}
 
 static void flood_choose(uint8_t byte)
 {
@@ -157,11 +107,30 @@ static bool flood_is_mapped(const struct flood_map *map)
 	for (uint32_t i = 0; i < flood.count; i++) {
 		const struct flood_map *there = &flood.maps[i];
 
-		if (map->first < there->first + there->pages &&
+		if (map->space == there->space && map->first < there->first + there->pages &&
 		    there->first < map->first + map->pages)
 			return true;
 	}
 	return false;
+}
+
+static bool flood_has_space(uint32_t space)
+{
+	for (uint32_t i = 0; i < flood.count; i++)
+		if (flood.maps[i].space == space)
+			return true;
+	return false;
+}
+
+/* May there be too many spaces for this one to begin? `sure`: are there? */
+static bool flood_is_crowded(uint32_t space, bool sure)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 1; i < FLOOD_SPACES; i++)
+		count += sure ? flood_has_space(i) : flood.begun[i];
+	return space && !(sure ? flood.begun[space] : flood_has_space(space)) &&
+	       count >= FLOOD_PASIDS;
 }
 
 static bool flood_may_map(const struct flood_map *map)
@@ -195,9 +164,10 @@ static struct flood_expect flood_expect_map(const struct flood_map *map, bool ag
 	bool full = flood_is_full(map), may = flood_may_map(map), mapped = flood_is_mapped(map);
 
 	return (struct flood_expect){
-		.success = may && !mapped && !full,
-		.no_room = full || (!again && may && !mapped &&
-				    bytes + FLOOD_MARGIN > flood.limits.quotas.table_bytes),
+		.success = may && !mapped && !full && !flood_is_crowded(map->space, true),
+		.no_room = full || flood_is_crowded(map->space, false) ||
+			   (!again && may && !mapped &&
+			    bytes + FLOOD_MARGIN > flood.limits.quotas.table_bytes),
 		.exists = mapped,
 		.refused = !may,
 	};
@@ -215,7 +185,7 @@ static void flood_check_counters(void)
 	const struct dma *dma = &stage_server()->dma;
 	size_t bytes = space_bytes(&dma->space);
 
-	flood_compare("mappings", space_count(&dma->space), flood.count);
+	flood_compare("mappings", dma->count, flood.count);
 	flood_compare("windows", dma->windows.count, flood.windows);
 	flood_compare("pages of windows", dma->windows.pages, flood.window_pages);
 	flood_compare("descriptors of messages", msg_owned(), 0);
@@ -227,6 +197,16 @@ static void flood_check_counters(void)
 }
 
 /* ---- requests ---- */
+
+/* The next message that is no stop marker. */
+static struct message *flood_take(void)
+{
+	struct message *message;
+
+	while ((message = stage_take()) && message->command == WIRE_PAGE_REQUEST)
+		message_free(message);
+	return message;
+}
 
 /* The error of the reply to what is sent; 0: it succeeds. */
 static int flood_ask(uint16_t command, const void *body, size_t size, const int fd[2])
@@ -250,7 +230,7 @@ static int flood_ask(uint16_t command, const void *body, size_t size, const int 
 		nfds++;
 	stage_send(&request, request.header.msg_size, fd, nfds);
 	stage_turn();
-	reply = stage_take();
+	reply = flood_take();
 	if (!reply)
 		driver_finding("command %u is not answered", command);
 	error = reply->flags & WIRE_ERROR ? (int)reply->error : 0;
@@ -288,11 +268,16 @@ static void flood_judge(const char *what, const struct flood_map *map,
 			       expect->refused ? " refusal" : "");
 }
 
+static uint32_t flood_attr(uint32_t space)
+{
+	return space ? WIRE_ATTR_PASID_VALID | (space - 1) << WIRE_ATTR_PASID_SHIFT : 0;
+}
+
 static struct wire_dma_map flood_wire_map(const struct flood_map *map)
 {
 	return (struct wire_dma_map){
 		.argsz = sizeof(struct wire_dma_map),
-		.flags = map->flags,
+		.flags = map->flags | flood_attr(map->space),
 		.offset = map->file_page * FLOOD_PAGE,
 		.address = map->first * FLOOD_PAGE,
 		.size = map->pages * FLOOD_PAGE,
@@ -308,6 +293,7 @@ static void flood_map(const struct flood_map *map, bool again)
 
 	flood_judge(again ? "again a map" : "map", map, &expect, error);
 	if (!error) {
+		flood.begun[map->space] = true;
 		flood.maps[flood.count++] = *map;
 		if (map->file != FLOOD_NONE && !flood.mappings[map->file]++) {
 			flood.windows++;
@@ -332,6 +318,7 @@ static void flood_unmap(const struct flood_map *map)
 {
 	const struct wire_dma_unmap wire = {
 		.argsz = sizeof(wire),
+		.flags = flood_attr(map->space),
 		.address = map->first * FLOOD_PAGE,
 		.size = map->pages * FLOOD_PAGE,
 	};
@@ -340,7 +327,8 @@ static void flood_unmap(const struct flood_map *map)
 	uint32_t i = 0;
 
 	while (i < flood.count && (flood.maps[i].first != map->first ||
-				   flood.maps[i].pages != map->pages))
+				   flood.maps[i].pages != map->pages ||
+				   flood.maps[i].space != map->space))
 		i++;
 	if (error != (i < flood.count ? 0 : ENOENT))
 		driver_finding("unmap of %llu pages at page 0x%llx: error %d",
@@ -348,6 +336,67 @@ static void flood_unmap(const struct flood_map *map)
 			       error);
 	if (i < flood.count)
 		flood_forget(i);
+	flood_check_counters();
+}
+
+/* Does a mapping lie in the range, or, with `cut`, only a part of it? */
+static bool flood_is_in(const struct flood_map *there, const struct flood_map *range, bool cut)
+{
+	uint64_t first = range->first, end = first + range->pages;
+	uint64_t last = there->first + there->pages;
+	bool inside = there->first >= first && last <= end;
+
+	if (there->space != range->space || there->first >= end || last <= first)
+		return false;
+	return cut ? !inside : inside;
+}
+
+/* What lies in a range, or all of a space. */
+static void flood_unmap_many(const struct flood_map *map, bool all)
+{
+	const struct wire_dma_unmap wire = {
+		.argsz = sizeof(wire),
+		.flags = flood_attr(map->space) |
+			 (all ? WIRE_DMA_UNMAP_ALL : WIRE_DMA_UNMAP_RANGE),
+		.address = all ? 0 : map->first * FLOOD_PAGE,
+		.size = all ? 0 : map->pages * FLOOD_PAGE,
+	};
+	const struct flood_map range = {
+		.first = all ? 0 : map->first,
+		.pages = all ? SPACE_PAGES : map->pages,
+		.space = map->space,
+	};
+	const int fd[2] = { -1, -1 };
+	int error = flood_ask(WIRE_DMA_UNMAP, &wire, sizeof(wire), fd);
+	bool cut = false;
+
+	for (uint32_t i = 0; i < flood.count; i++)
+		cut = cut || flood_is_in(&flood.maps[i], &range, true);
+	if (error != (cut ? EINVAL : 0))
+		driver_finding("unmap of a range of %llu pages at page 0x%llx: error %d",
+			       (unsigned long long)range.pages, (unsigned long long)range.first,
+			       error);
+	for (uint32_t i = flood.count; i-- > 0 && !error;)
+		if (flood_is_in(&flood.maps[i], &range, false))
+			flood_forget(i);
+	flood.begun[map->space] = flood.begun[map->space] && !all;
+	flood_check_counters();
+}
+
+/* One of those that are there gives way to the same, which needs no more room but for a node. */
+static void flood_replace(uint32_t number)
+{
+	const struct flood_map *map = &flood.maps[flood.count ? number % flood.count : 0];
+	const struct flood_expect expect = { .success = true, .no_room = true };
+	struct wire_dma_map wire;
+	int fd[2] = { -1, -1 };
+
+	if (!flood.count)
+		return;
+	wire = flood_wire_map(map);
+	wire.flags |= WIRE_DMA_MAP_REPLACE;
+	fd[0] = map->file == FLOOD_NONE ? -1 : flood.fd[map->file];
+	flood_judge("replacement", map, &expect, flood_ask(WIRE_DMA_MAP, &wire, sizeof(wire), fd));
 	flood_check_counters();
 }
 
@@ -429,6 +478,8 @@ static void flood_malformed_unmap(const struct flood_map *map, uint32_t how)
 	const int fd[2] = { how & 1 ? flood.fd[0] : -1, -1 };
 
 	wire.flags = how & 1 ? 0 : 1u << (how >> 1 & 31);
+	if (flood.extended && !(how & 1) && wire.flags != WIRE_DMA_UNMAP_GET_DIRTY_BITMAP)
+		wire.flags |= WIRE_DMA_UNMAP_GET_DIRTY_BITMAP;
 	flood_refuse("malformed unmap", map,
 		     flood_ask(WIRE_DMA_UNMAP, &wire, sizeof(wire), fd));
 }
@@ -465,13 +516,19 @@ static void flood_do(uint32_t op, const struct flood_map *map, uint32_t how, uin
 		flood_map(map, false);
 		break;
 	case FLOOD_UNMAP:
-		flood_unmap(map);
+		if (flood.extended && (map->flags == 1 || map->flags == 2))
+			flood_unmap_many(map, map->flags == 2);
+		else
+			flood_unmap(map);
 		break;
 	case FLOOD_UNMAP_ANY:
 		flood_unmap_any(how + number);
 		break;
 	case FLOOD_AGAIN:
-		flood_again(how + number);
+		if (flood.extended && map->flags == 1)
+			flood_replace(how + number);
+		else
+			flood_again(how + number);
 		break;
 	case FLOOD_MALFORMED_MAP:
 		flood_malformed_map(map, how);
@@ -490,8 +547,9 @@ static void flood_step(const uint8_t *bytes)
 	uint32_t op = bytes[0] & 7, flags = bytes[0] >> 3 & 3;
 	uint32_t count = 1 + bytes[5] + ((bytes[6] & 7u) << 8), file = bytes[6] >> 3;
 	uint64_t stride = (uint64_t)(bytes[3] >> 4) << (bytes[3] & 15);
-	uint64_t page = bytes[1] | (uint64_t)bytes[2] << 8;
+	uint64_t page = bytes[1] | (uint64_t)(bytes[2] & 31u) << 8;
 	struct flood_map map = {
+		.space = flood.extended ? bytes[2] >> 5 : 0,
 		.pages = (1 + (bytes[4] & 15u)) << (bytes[4] >> 4),
 		.file_page = bytes[7],
 		.flags = flags ? flags : 3,
@@ -508,14 +566,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!size)
 		return 0;
-	if (!flood.arena)
-		flood_make_fds();
+	flood_files_open(flood.fd);
 	do {
 		flood_choose(data[0]);
 		flood.count = 0;
 		flood.windows = 0;
 		flood.window_pages = 0;
 		flood.requests = 0;
+		flood.extended = (size - 1) % 8;
+		flood.limits.max_pasids = flood.extended ? FLOOD_PASIDS : 0;
+		memset(flood.begun, 0, sizeof(flood.begun));
 		memset(flood.mappings, 0, sizeof(flood.mappings));
 		stage_begin(&flood.limits);
 		for (size_t at = 1; size - at >= 8; at += 8)

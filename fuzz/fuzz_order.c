@@ -5,9 +5,9 @@
  * The first byte of an input chooses a short program, the second where its DMA is held (bits 0 to
  * 4) and whether it drains (bit 5). Each byte behind them is one event: the next message of the
  * program arrives; a thread of DMA takes an operation; one does a step and gives it back; the loop
- * looks; the client answers a request of the server, rightly or not; time passes; an operation is
- * released; the client leaves. So every order of commands, steps of threads, replies and time can
- * come about, and the same bytes lead to the same again.
+ * looks; the client answers a request of the server, rightly or not, be it for pages; time passes;
+ * an operation is released; the client leaves. So every order of commands, steps of threads,
+ * replies and time can come about, and the same bytes lead to the same again.
  *
  * No byte of a range may change behind the reply to its DMA_UNMAP, nor of any behind that to a
  * reset or a stop, nor when the client has left: there are canaries in the memory of the client.
@@ -20,14 +20,14 @@
 
 #include "device_slot_chunk.h"
 #include "driver.h"
+#include "order_programs.h"
 #include "stage.h"
+#include "wire_ext.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define ORDER_PAGE 4096u
-#define ORDER_PAGES 32u		/* of files, mapped at these pages; those behind are without file */
-#define ORDER_FILE 16u		/* pages of one file */
-#define ORDER_STEPS 16u
+#define ORDER_PASIDS 4u
 #define ORDER_CANARY 0xc5u
 #define ORDER_EVENTS 192u
 #define ORDER_REQUESTS 16u
@@ -35,64 +35,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define ORDER_TURNS 4096u	/* that an operation takes to its end, at most */
 #define ORDER_WHILE 1000u	/* ms: longer than any operation waits by itself */
 #define ORDER_LONG 100000u	/* ms: longer than any time-out of the server */
-
-enum order_op {
-	ORDER_END,
-	ORDER_MAP,
-	ORDER_UNMAP,
-	ORDER_START,
-	ORDER_RESET,
-	ORDER_STOP,
-	ORDER_RUN,
-	ORDER_INFO,
-};
-
-/* One message, or the ones that start an operation. */
-struct order_step {
-	enum order_op op;
-	uint32_t page;		/* of a mapping; of the source */
-	uint32_t pages;		/* of a mapping, or of the operation */
-	uint32_t sink;
-	uint32_t slot;
-	uint32_t cmd;
-};
-
-#define MAP(page, pages) { ORDER_MAP, page, pages, 0, 0, 0 }
-#define UNMAP(page, pages) { ORDER_UNMAP, page, pages, 0, 0, 0 }
-#define START(slot, cmd, page, sink, pages) { ORDER_START, page, pages, sink, slot, cmd }
-#define ONLY(op) { op, 0, 0, 0, 0, 0 }
-#define DIRECT (DMA_DIRECT << 4)
-#define MESSAGES (DMA_MESSAGES << 4)
-
-static const struct order_step order_programs[][ORDER_STEPS] = {
-	{ MAP(0, 4), START(0, OP_FILL | DIRECT, 0, 0, 3), UNMAP(0, 4), MAP(0, 4), UNMAP(0, 4) },
-	{ MAP(0, 2), MAP(16, 2), START(0, OP_COPY | DIRECT, 0, 16, 2), UNMAP(0, 2), UNMAP(16, 2),
-	  MAP(16, 2) },
-	{ MAP(32, 2), START(0, OP_FILL, 0, 32, 2), UNMAP(32, 2), MAP(32, 2),
-	  START(1, OP_READ, 32, 0, 1), UNMAP(32, 2) },
-	{ MAP(0, 1), MAP(32, 1), START(0, OP_COPY, 32, 0, 1), START(1, OP_COPY, 0, 32, 1),
-	  UNMAP(0, 1), UNMAP(32, 1), ONLY(ORDER_RESET) },
-	{ MAP(0, 4), START(0, OP_FILL | DIRECT, 0, 0, 4), ONLY(ORDER_STOP), UNMAP(0, 4),
-	  MAP(0, 4), ONLY(ORDER_RUN), ONLY(ORDER_STOP), ONLY(ORDER_RUN) },
-	{ MAP(0, 4), START(0, OP_FILL | DIRECT, 0, 0, 4), ONLY(ORDER_RESET),
-	  START(1, OP_WRITE, 0, 0, 4), UNMAP(0, 4), ONLY(ORDER_RESET) },
-	{ MAP(0, 1), MAP(1, 1), MAP(2, 1), START(0, OP_FILL, 0, 0, 3), UNMAP(1, 1), UNMAP(2, 1),
-	  UNMAP(0, 1), MAP(1, 1), ONLY(ORDER_INFO) },
-	{ MAP(0, 2), START(0, OP_FILL, 0, 0, 2), START(1, OP_WRITE, 0, 0, 2), UNMAP(0, 2),
-	  MAP(0, 2), START(2, OP_FILL, 0, 0, 2), UNMAP(0, 2) },
-	{ MAP(0, 2), START(0, OP_WRITE | MESSAGES, 0, 0, 2), ONLY(ORDER_STOP), ONLY(ORDER_RUN),
-	  UNMAP(0, 2), ONLY(ORDER_RESET) },
-};
-
-#define ORDER_PROGRAMS (sizeof(order_programs) / sizeof(order_programs[0]))
-
-/* Why no byte of a page may change, by bit. */
-enum order_guard {
-	ORDER_UNMAPPED = 1,
-	ORDER_IS_RESET = 2,
-	ORDER_IS_STOPPED = 4,
-	ORDER_HAS_LEFT = 8,
-};
 
 static struct {
 	uint8_t *memory;		/* made once, as its files */
@@ -134,11 +76,9 @@ static void order_make_memory(void)
 
 static const char *order_reason(uint32_t guard)
 {
-	if (guard & ORDER_UNMAPPED)
-		return "its unmap was answered";
-	if (guard & ORDER_IS_RESET)
-		return "the reset was answered";
-	return guard & ORDER_IS_STOPPED ? "the stop was answered" : "the client has left";
+	return guard & ORDER_UNMAPPED ? "its unmap was answered" :
+	       guard & ORDER_IS_RESET ? "the reset was answered" :
+	       guard & ORDER_IS_STOPPED ? "the stop was answered" : "the client has left";
 }
 
 static void order_check(uint32_t page)
@@ -197,20 +137,21 @@ static void order_command(uint16_t command, const void *body, size_t size)
 	order_put(body, size);
 }
 
-static void order_register(uint32_t slot, uint32_t offset, uint64_t value, uint32_t width)
+static void order_write(uint32_t region, uint32_t offset, uint64_t value, uint32_t width)
 {
 	struct {
 		struct wire_region_access access;
 		uint8_t data[sizeof(value)];
-	} write = {
-		.access = {
-			.offset = DEVICE_SLOT_REGISTERS + slot * SLOT_SIZE + offset,
-						.count = width,
-		},
-	};
+	} write = { .access = { .offset = offset, .region = region, .count = width } };
 
 	memcpy(write.data, &value, sizeof(value));
 	order_command(WIRE_REGION_WRITE, &write, sizeof(write.access) + width);
+}
+
+static void order_register(uint32_t slot, uint32_t offset, uint64_t value, uint32_t width)
+{
+	order_write(WIRE_REGION_INDEX_BAR0, DEVICE_SLOT_REGISTERS + slot * SLOT_SIZE + offset,
+		    value, width);
 }
 
 static void order_start(const struct order_step *step)
@@ -232,7 +173,7 @@ static void order_map(const struct order_step *step)
 {
 	const struct wire_dma_map map = {
 		.argsz = sizeof(map),
-		.flags = WIRE_DMA_MAP_READ | WIRE_DMA_MAP_WRITE,
+		.flags = WIRE_DMA_MAP_READ | WIRE_DMA_MAP_WRITE | step->cmd,
 		.offset = (uint64_t)(step->page % ORDER_FILE) * ORDER_PAGE,
 		.address = (uint64_t)step->page * ORDER_PAGE,
 		.size = (uint64_t)step->pages * ORDER_PAGE,
@@ -247,13 +188,25 @@ static void order_map(const struct order_step *step)
 
 static void order_unmap(const struct order_step *step)
 {
+	bool all = step->cmd & WIRE_DMA_UNMAP_ALL;
 	const struct wire_dma_unmap unmap = {
 		.argsz = sizeof(unmap),
-		.address = (uint64_t)step->page * ORDER_PAGE,
-		.size = (uint64_t)step->pages * ORDER_PAGE,
+		.flags = step->cmd,
+		.address = all ? 0 : (uint64_t)step->page * ORDER_PAGE,
+		.size = all ? 0 : (uint64_t)step->pages * ORDER_PAGE,
 	};
 
 	order_command(WIRE_DMA_UNMAP, &unmap, sizeof(unmap));
+}
+
+/* In configuration space: Bus Master Enable, and the controls of PASID, ATS and PRI. */
+static void order_permit(void)
+{
+	order_write(WIRE_REGION_INDEX_CONFIG, 4, 6, 2);
+	order_write(WIRE_REGION_INDEX_CONFIG, 0x126, WIRE_PCI_PASID_ENABLE, 2);
+	order_write(WIRE_REGION_INDEX_CONFIG, 0x106, WIRE_PCI_ATS_ENABLE, 2);
+	order_write(WIRE_REGION_INDEX_CONFIG, 0x11c, 8, 4);
+	order_write(WIRE_REGION_INDEX_CONFIG, 0x114, WIRE_PCI_PRI_ENABLE, 2);
 }
 
 static void order_set_state(uint32_t state)
@@ -309,6 +262,9 @@ static void order_deliver(void)
 	case ORDER_INFO:
 		order_command(WIRE_DEVICE_GET_INFO, &info, sizeof(info));
 		break;
+	case ORDER_PERMIT:
+		order_permit();
+		break;
 	}
 	order.step++;
 	order.alone = !stage_outstanding() && !order.taken_count;
@@ -339,11 +295,8 @@ static void order_answered(uint32_t number)
 		if (order.run <= number)
 			order_protect_all(ORDER_IS_STOPPED);
 		break;
-	case ORDER_END:
-	case ORDER_MAP:
-	case ORDER_START:
-	case ORDER_RUN:
-	case ORDER_INFO:
+	case ORDER_END: case ORDER_MAP: case ORDER_START: case ORDER_RUN: case ORDER_INFO:
+	case ORDER_PERMIT:
 		break;
 	}
 }
@@ -366,14 +319,6 @@ static void order_receive(void)
 		order_protect_all(ORDER_HAS_LEFT);
 }
 
-enum order_reply {
-	ORDER_RIGHT,
-	ORDER_ERROR,
-	ORDER_SHORT,
-	ORDER_OTHER_ID,
-	ORDER_NEVER,
-};
-
 static void order_reply(const struct message *request, enum order_reply how)
 {
 	static uint8_t bytes[sizeof(struct wire_header) + sizeof(struct wire_dma_access) +
@@ -386,20 +331,69 @@ static void order_reply(const struct message *request, enum order_reply how)
 	};
 	struct wire_dma_access access;
 	size_t size = sizeof(header) + sizeof(access);
+	uint32_t moved;
 
 	memcpy(&access, request->body, sizeof(access));
+	moved = (uint32_t)access.count;	/* above are attributes */
 	if (request->command == WIRE_DMA_READ && how != ORDER_SHORT)
-		size += access.count;
+		size += moved;
 	if (how == ORDER_ERROR)
 		size = sizeof(header);
 	if (how == ORDER_SHORT)
-		access.count /= 2;
+		access.count -= moved / 2;
 	if (size > sizeof(bytes))
-		driver_finding("a request for %llu bytes", (unsigned long long)access.count);
+		driver_finding("a request for %u bytes", moved);
 	header.msg_size = (uint32_t)size;
 	memcpy(bytes, &header, sizeof(header));
 	memcpy(bytes + sizeof(header), &access, sizeof(access));
 	stage_send(bytes, size, NULL, 0);
+	stage_turn();
+}
+
+/* A command that no step of the program has goes out. */
+static void order_send_aside(int fd)
+{
+	order.sent[(order.ids - 1) % ORDER_IDS] = ORDER_STEPS - 1;
+	stage_send(order.bytes, order.used, &fd, fd >= 0);
+}
+
+/* Maps the pages of a range, with their file where they have one. */
+static void order_map_pages(const struct wire_page_range *range, uint32_t attr)
+{
+	const struct order_step map = {
+		.op = ORDER_MAP,
+		.page = (uint32_t)(range->address / ORDER_PAGE),
+		.pages = range->size / ORDER_PAGE,
+		.cmd = attr & (WIRE_ATTR_PASID_VALID | WIRE_ATTR_PASID_MASK),
+	};
+	int fd = map.page < ORDER_PAGES ? order.file[map.page / ORDER_FILE] : -1;
+
+	order.used = 0;
+	order_map(&map);
+	order_send_aside(fd);
+}
+
+/* A stop marker wants nothing. SHORT: nothing was mapped. */
+static void order_respond(const struct message *message, enum order_reply how)
+{
+	struct wire_page_response response;
+	struct wire_page_request request;
+	struct wire_page_range range;
+
+	memcpy(&request, message->body, sizeof(request));
+	for (uint32_t i = 0; i < request.nr && how == ORDER_RIGHT; i++) {
+		memcpy(&range, message->body + sizeof(request) + i * sizeof(range), sizeof(range));
+		order_map_pages(&range, request.attr);
+	}
+	if (!request.nr)
+		return;
+	response = (struct wire_page_response){
+		.cookie = request.cookie + (how == ORDER_OTHER_ID),
+		.code = how == ORDER_ERROR ? WIRE_PAGE_INVALID : WIRE_PAGE_SUCCESS,
+	};
+	order.used = 0;
+	order_command(WIRE_PAGE_RESPONSE, &response, sizeof(response));
+	order_send_aside(-1);
 	stage_turn();
 }
 
@@ -413,7 +407,9 @@ static void order_answer(uint32_t index, enum order_reply how)
 	request = order.requests[index];
 	memmove(order.requests + index, order.requests + index + 1,
 		(--order.request_count - index) * sizeof(request));
-	if (how != ORDER_NEVER)
+	if (how != ORDER_NEVER && request->command == WIRE_PAGE_REQUEST)
+		order_respond(request, how);
+	else if (how != ORDER_NEVER)
 		order_reply(request, how);
 	message_free(request);
 }
@@ -554,10 +550,12 @@ static void order_end(void)
 
 static void order_begin(const uint8_t *data)
 {
-	static const struct stage_limits limits = {
+	const uint32_t program = data[0] % ORDER_PROGRAMS;
+	const struct stage_limits limits = {
 		.max_dma_maps = 64,
 		.dma_threads = 2,
 		.judged = true,
+		.max_pasids = program < ORDER_PLAIN ? 0 : ORDER_PASIDS,
 		.quotas = {
 			.table_bytes = 1u << 20,
 			.windows = 8,
@@ -566,7 +564,7 @@ static void order_begin(const uint8_t *data)
 		},
 	};
 
-	order.program = order_programs[data[0] % ORDER_PROGRAMS];
+	order.program = order_programs[program];
 	order.step = 0;
 	order.ctl = (data[1] & 31u) | (data[1] & 32u ? 1u << 8 : 0);
 	memset(order.guard, 0, sizeof(order.guard));

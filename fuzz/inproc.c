@@ -10,6 +10,8 @@
 
 #include "clock.h"
 #include "fault.h"
+#include "pri.h"
+#include "wire_ext.h"
 
 /* Rounds in which a device may go on that works without end. */
 #define INPROC_ROUNDS 64
@@ -21,8 +23,8 @@
 #define INPROC_READS ((uint32_t)EPOLLIN | EPOLLRDHUP)
 
 /*
- * As the program has them without options, but for threads, and for mappings: so few that a program
- * can have all of them.
+ * As the program has them without options, but for threads, for mappings and PASIDs: so few that a
+ * program can have all of them; and with the vIOMMU extension for those who ask for it.
  */
 const struct server_options inproc_options = {
 	.fd = -1,
@@ -33,6 +35,16 @@ const struct server_options inproc_options = {
 		.max_data_xfer_size = 1u << 20,
 		.max_dma_maps = 1u << 10,
 		.pgsizes = DMA_PAGE,
+		.viommu = {
+			.version = WIRE_VIOMMU_VERSION_1,
+			.pasid_bits = WIRE_VIOMMU_MAX_PASID_BITS,
+			.max_pasids = 16,
+			.address_bits = WIRE_VIOMMU_DEFAULT_ADDRESS_BITS,
+			.page_requests = PRI_CAPACITY,
+			.unmap_range = true,
+			.replace = true,
+			.backing = true,
+		},
 	},
 	.t_partial = 30000,
 	.t_idle = 60000,

@@ -2,18 +2,21 @@
 /*
  * measure.c - how many programs of the generator's own mix run in a second, and what they do.
  *
- *	measure [PROGRAMS [MESSAGES [SEED]]]
+ *	measure [PROGRAMS [MESSAGES [SEED [with|without]]]]
  *
+ * The last word leaves only programs that offer the vIOMMU extension, or only others.
  * Programs are made in advance, a few thousand of them, and run in turns, so that the time is that
  * of running and judging; what making them costs is told beside it.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "generate.h"
 #include "pack.h"
 #include "runner.h"
+#include "wire_ext.h"
 
 #define MEASURE_KEPT 2048u
 
@@ -35,12 +38,21 @@ static double measure_seconds(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+static bool measure_offers(const struct program *program)
+{
+	return memmem(program->bytes, program->nbytes, WIRE_CAP_VIOMMU,
+		      sizeof(WIRE_CAP_VIOMMU) - 1);
+}
+
 /* Makes one, and keeps it; false without memory. */
-static bool measure_make(struct generate *generate, uint32_t messages, struct measure_input *out)
+static bool measure_make(struct generate *generate, uint32_t messages, const char *which,
+			 struct measure_input *out)
 {
 	int size;
 
-	generate_program(generate, &measure_program, messages);
+	do
+		generate_program(generate, &measure_program, messages);
+	while (which && measure_offers(&measure_program) != (strcmp(which, "with") == 0));
 	size = pack_program(&measure_program, measure_bytes, sizeof(measure_bytes));
 	out->bytes = size > 0 ? malloc((size_t)size) : NULL;
 	out->size = size > 0 ? (size_t)size : 0;
@@ -59,6 +71,9 @@ static void measure_print(double seconds, double making)
 	printf("past VERSION %.1f %%, DMA_MAP with a descriptor %.1f %%, accepted %.1f %%\n",
 	       100 * (double)mix->negotiated / n, 100 * (double)mix->passing / n,
 	       100 * (double)mix->mapped / n);
+	printf("with the vIOMMU extension %.1f %%, page requests %.2f, responses %.2f\n",
+	       100 * (double)mix->extended / n, (double)mix->pages / n,
+	       (double)mix->responses / n);
 	printf("messages sent %.2f, received %.2f, of these errors %.2f, each\n",
 	       (double)mix->sent / n, (double)mix->received / n, (double)mix->refused / n);
 }
@@ -72,7 +87,8 @@ int main(int argc, char **argv)
 
 	generate_seed(&generate, argc > 3 ? strtoull(argv[3], NULL, 10) : 1);
 	for (uint32_t i = 0; i < MEASURE_KEPT; i++) {
-		if (!measure_make(&generate, (uint32_t)messages, &measure_inputs[i]))
+		if (!measure_make(&generate, (uint32_t)messages, argc > 4 ? argv[4] : NULL,
+				  &measure_inputs[i]))
 			return 3;
 	}
 	making = (measure_seconds() - start) / MEASURE_KEPT;

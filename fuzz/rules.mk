@@ -14,7 +14,8 @@ INC_fuzz := $(INC_reference-server)
 
 # The server in the same process, over memory, or over sockets as an example of an adapter.
 FUZZ_DRIVERS := $(addprefix fuzz/,account_process.c driver.c runner.c)
-FUZZ_LOOP := $(addprefix fuzz/,loopback.c loop_transport.c account.c inproc.c stage.c)
+FUZZ_LOOP := $(addprefix fuzz/,loopback.c loop_transport.c account.c inproc.c stage.c flood_files.c \
+	order_programs.c)
 FUZZ_ADAPTER := $(addprefix fuzz/,adapter_link.c adapter_reference.c account.c inproc.c)
 # What has threads, over sockets too.
 FUZZ_THREADS := $(addprefix fuzz/,threaded.c account.c inproc.c)

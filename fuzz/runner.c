@@ -11,6 +11,7 @@
 #include "driver.h"
 #include "link.h"
 #include "verdict.h"
+#include "wire_ext.h"
 
 /* A device may be told to ask without end. */
 #define RUNNER_ANSWERS 4096u
@@ -40,9 +41,15 @@ static struct {
 	bool repeats;		/* what was told already */
 	bool passes;		/* a DMA_MAP with a descriptor was sent in this run, */
 	bool maps;		/* and accepted, */
-	bool agrees;		/* and so was a VERSION */
+	bool agrees;		/* and so was a VERSION, */
+	bool extends;		/* with the vIOMMU extension */
 } runner = {
-	.options = { .model.fresh = true, .answers = RUNNER_ANSWERS, .stop = true, .keep = true },
+	.options = {
+		.model = { .fresh = true, .still = true },
+		.answers = RUNNER_ANSWERS,
+		.stop = true,
+		.keep = true,
+	},
 };
 
 static int runner_connect(void *link, uint32_t connection)
@@ -71,6 +78,13 @@ static int runner_send(void *link, uint32_t connection, const struct client_send
 	return runner.server.ops->send(link, connection, what);
 }
 
+static bool runner_extends(const struct message *m)
+{
+	return m->command == WIRE_VERSION &&
+	       memmem(m->body, m->msg_size - sizeof(struct wire_header), WIRE_CAP_VIOMMU,
+		      sizeof(WIRE_CAP_VIOMMU) - 1);
+}
+
 static int runner_recv(void *link, uint32_t connection, uint32_t channel, int timeout_ms,
 		       struct message **out)
 {
@@ -82,6 +96,9 @@ static int runner_recv(void *link, uint32_t connection, uint32_t channel, int ti
 	runner.mix.refused += m->flags & WIRE_ERROR ? 1 : 0;
 	if (!(m->flags & WIRE_ERROR)) {
 		runner.agrees |= m->command == WIRE_VERSION;
+		runner.extends |= runner_extends(m);
+		runner.mix.pages += m->command == WIRE_PAGE_REQUEST;
+		runner.mix.responses += m->command == WIRE_PAGE_RESPONSE;
 		runner.maps |= m->command == WIRE_DMA_MAP && runner.passes;
 	}
 	if (runner.tells && !runner.repeats)
@@ -168,6 +185,7 @@ static void runner_count(void)
 	runner.mix.negotiated += runner.agrees;
 	runner.mix.passing += runner.passes;
 	runner.mix.mapped += runner.maps;
+	runner.mix.extended += runner.extends;
 	runner.mix.sent += sent;
 	runner.mix.received += received;
 }
@@ -186,6 +204,7 @@ static int runner_once(const struct program *program, bool last)
 	runner.passes = false;
 	runner.maps = false;
 	runner.agrees = false;
+	runner.extends = false;
 	findings = exec_run(runner.exec, program);
 	if (findings == -EBUSY)
 		driver_finding("the server takes no client any more, since the program before");

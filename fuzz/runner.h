@@ -21,6 +21,9 @@ struct runner_mix {
 	uint64_t sent;		/* messages */
 	uint64_t received;
 	uint64_t refused;	/* of these, errors */
+	uint64_t extended;	/* programs in which the vIOMMU extension was negotiated */
+	uint64_t pages;		/* page requests */
+	uint64_t responses;	/* to them, that were accepted */
 };
 
 /*

@@ -10,6 +10,7 @@
 
 #include "account.h"
 #include "account_process.h"
+#include "buf.h"
 #include "client_judge.h"
 #include "driver.h"
 #include "envelope.h"
@@ -20,6 +21,8 @@
 /* Descriptors in which a leak is looked for after each input; all of them, so often. */
 #define STAGE_LOW_FDS 1024u
 #define STAGE_CENSUS 1024u
+/* In page requests, of a client that proposes the vIOMMU extension. */
+#define STAGE_PAGES 8u
 /* An engine may start a helper process, and does so once. */
 #define STAGE_AGAIN 2u
 
@@ -68,21 +71,30 @@ static void stage_connect(void)
 	envelope_reset(stage.envelope);
 }
 
-static void stage_negotiate(void)
+static void stage_negotiate(uint32_t max_pasids)
 {
-	static const char text[] = "{\"capabilities\":{\"max_msg_fds\":8,\"max_dma_maps\":65535}}";
 	struct {
 		struct wire_header header;
 		struct wire_version version;
-		char text[sizeof(text)];
+		char text[256];
 	} version = {
-		.header = { .command = WIRE_VERSION, .msg_size = sizeof(version) },
+		.header = { .command = WIRE_VERSION },
 		.version = { .minor = 1 },
 	};
+	struct buf_writer text = buf_text_over(version.text, sizeof(version.text));
 	struct message *reply;
 
-	memcpy(version.text, text, sizeof(text));
-	stage_send(&version, sizeof(version), NULL, 0);
+	buf_text(&text, "{\"capabilities\":{\"max_msg_fds\":8,\"max_dma_maps\":65535");
+	if (max_pasids)
+		buf_text(&text, ",\"viommu\":{\"version\":1,\"pasid_bits\":8,\"max_pasids\":%u,"
+			 "\"page_requests\":%u,\"unmap_range\":true,\"replace\":true}",
+			 max_pasids, STAGE_PAGES);
+	buf_text(&text, "}}");
+	version.header.msg_size = (uint32_t)(sizeof(version) - sizeof(version.text) +
+					     strlen(version.text) + 1);
+	if (max_pasids)
+		envelope_set_page_requests(stage.envelope, STAGE_PAGES);
+	stage_send(&version, version.header.msg_size, NULL, 0);
 	stage_turn();
 	reply = stage_take();
 	if (!reply || reply->flags & WIRE_ERROR)
@@ -101,7 +113,7 @@ void stage_begin(const struct stage_limits *limits)
 	if (limits->judged)
 		stage_need(client_judge_new(model_readings(), &stage.judge), "model");
 	stage_connect();
-	stage_negotiate();
+	stage_negotiate(limits->max_pasids);
 }
 
 void stage_send(const void *bytes, size_t size, const int *fd, size_t nfds)

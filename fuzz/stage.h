@@ -21,6 +21,7 @@ struct stage_limits {
 	uint32_t max_dma_maps;
 	uint32_t dma_threads;	/* whose turns the caller takes: device_engine_take() */
 	bool judged;		/* by the model */
+	uint32_t max_pasids;	/* that the client proposes; 0: without the vIOMMU extension */
 	struct dma_quotas quotas;
 };
 

@@ -41,6 +41,7 @@ void exec_free(struct exec *exec)
 		exec_shut(exec, i);
 		free(c->asked);
 		free(c->map);
+		free(c->page);
 		free(c->origin);
 		envelope_free(c->envelope);
 		model_free(c->model);
@@ -163,6 +164,9 @@ static int exec_step(struct exec *exec, const struct program_step *step)
 		return exec_device(exec, step);
 	case PROGRAM_TICK:
 		return exec_lanes_tick(exec, step->number[0]);
+	case PROGRAM_PAGES:
+		exec_pages(exec, step);
+		return 0;
 	case PROGRAM_BARRIER:
 	case PROGRAM_OPS:
 		break;
@@ -227,7 +231,7 @@ static void exec_finish(struct exec *exec, uint32_t index)
 		return;
 	exec_await(exec, index, &c->must);
 	if (c->must && !exec->options.long_ms) {
-		exec->link.ops->tick(exec->link.state, PROGRAM_MS);
+		exec_lanes_tick(exec, PROGRAM_MS);
 		exec_await(exec, index, &c->must);
 	}
 	if (!exec->interrupted)

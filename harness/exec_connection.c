@@ -54,6 +54,16 @@ static bool exec_prepare(struct exec *exec, struct exec_connection *c)
 	return c->origin && c->envelope && exec_prepare_model(exec, c);
 }
 
+void exec_passed(struct exec *exec)
+{
+	for (uint32_t i = 0; i < PROGRAM_CONNECTIONS; i++) {
+		/* What came meanwhile has been there for a part of that time. */
+		exec_drain(exec, i);
+		if (exec->connection[i].open)
+			model_passed(exec->connection[i].model);
+	}
+}
+
 int exec_open(struct exec *exec, uint32_t index)
 {
 	struct exec_connection *c = &exec->connection[index];
@@ -61,6 +71,8 @@ int exec_open(struct exec *exec, uint32_t index)
 
 	if (error)
 		return error;
+	/* A server may have to wait for what another client has left. */
+	exec_passed(exec);
 	for (uint32_t i = 0; i < PROGRAM_CONNECTIONS; i++)
 		c->second = c->second || exec->connection[i].open;
 	c->open = true;
@@ -79,6 +91,7 @@ void exec_shut(struct exec *exec, uint32_t index)
 		.asked = c->asked,
 		.room = c->room,
 		.map = c->map,
+		.page = c->page,
 		.origin = c->origin,
 		.envelope = c->envelope,
 		.model = c->model,
@@ -96,6 +109,7 @@ void exec_shut(struct exec *exec, uint32_t index)
 	exec_guard_forgets(exec, c);
 	exec->link.ops->disconnect(exec->link.state, index);
 	message_free_all(&c->requests);
+	exec_pages_forget(c);
 	*c = kept;
 }
 
@@ -215,17 +229,16 @@ static bool exec_is_capability(const uint8_t *text, size_t size, const char *key
 	return true;
 }
 
-/* What the negotiation says of page requests. */
-static void exec_pages(struct exec_connection *c, const struct message *message)
+/* What an answer, or a proposal, says of page requests: what is there once is there to stay. */
+static void exec_offered(struct exec_connection *c, const uint8_t *body, size_t size)
 {
-	size_t size = message->msg_size - sizeof(struct wire_header);
+	uint32_t pages = exec_number(body, size, "\"" WIRE_VIOMMU_PAGE_REQUESTS "\"", 0);
 
-	envelope_set_page_requests(c->envelope,
-				   exec_number(message->body, size,
-					       "\"" WIRE_VIOMMU_PAGE_REQUESTS "\"", 0));
+	if (pages)
+		envelope_set_page_requests(c->envelope, pages);
 }
 
-void exec_announced(struct exec_connection *c, const uint8_t *body, size_t size)
+void exec_announced(struct exec_connection *c, const uint8_t *body, size_t size, bool silent)
 {
 	size_t fixed = sizeof(struct wire_version);
 	const char *key = "\"" WIRE_CAP_MAX_MSG_FDS "\"";
@@ -238,6 +251,9 @@ void exec_announced(struct exec_connection *c, const uint8_t *body, size_t size)
 	if (number > c->max_fds)
 		c->max_fds = number;
 	envelope_set_max_fds(c->envelope, c->max_fds);
+	/* Nobody will see the answer. */
+	if (silent)
+		exec_offered(c, body, size);
 }
 
 /* Sizes that are known, for values of programs that are counted from them. */
@@ -265,13 +281,13 @@ static void exec_replied(struct exec *exec, uint32_t index, struct message *mess
 		return;
 	if (ok && message->command == WIRE_VERSION) {
 		exec_twin(exec, index, message);
-		exec_pages(c, message);
+		exec_offered(c, message->body, message->msg_size - sizeof(struct wire_header));
 	}
 	if (ok) {
 		exec_mapped(exec, index, asked);
 		exec_region(c, message);
 	}
-	if (exec->findings == before)
+	if (exec->findings == before && !asked->aside)
 		exec_expect(exec, index, asked, message);
 	exec_done(exec, c, asked);
 }
@@ -317,12 +333,15 @@ static void exec_came(struct exec *exec, uint32_t index, struct message *message
 	if (model_received(c->model, &told))
 		exec->error = -ENOMEM;
 	exec_take(exec, index);
-	if (command && message->command != WIRE_PAGE_REQUEST) {
+	if (command && message->command == WIRE_PAGE_REQUEST) {
+		exec_page_came(exec, index, message);
+		return;
+	}
+	if (command) {
 		exec_request(exec, index, message);
 		return;
 	}
-	if (!command)
-		exec_replied(exec, index, message, before);
+	exec_replied(exec, index, message, before);
 	message_free(message);
 }
 
@@ -442,6 +461,7 @@ void exec_serve(struct exec *exec, uint32_t index)
 		exec->answered++;
 		exec_answer(exec, index);
 	}
+	exec_pages_serve(exec, index);
 }
 
 void exec_await(struct exec *exec, uint32_t index, const size_t *count)

@@ -161,7 +161,8 @@ void exec_expect_end(struct exec *exec, uint32_t index)
 		enum program_expect expect = exec->program->step[asked->step].expect;
 		struct model_finding finding;
 
-		if (asked->done || expect == PROGRAM_ANYTHING || expect == PROGRAM_CLOSED)
+		if (asked->done || asked->aside || expect == PROGRAM_ANYTHING ||
+		    expect == PROGRAM_CLOSED)
 			continue;
 		verdict_finding(&finding, "reply.closed", "", asked->command,
 				"the program expects that the connection stays; it was closed");

@@ -170,11 +170,14 @@ int exec_lanes_tick(struct exec *exec, uint64_t ms)
 	struct exec_lane *lane;
 	int error;
 
-	if (!exec->lanes.many)
-		return exec->link.ops->tick(exec->link.state, ms);
-	lane = exec_lanes_let_go(exec);
-	error = exec->link.ops->tick(exec->link.state, ms);
-	exec_lanes_come_back(lane);
+	if (!exec->lanes.many) {
+		error = exec->link.ops->tick(exec->link.state, ms);
+	} else {
+		lane = exec_lanes_let_go(exec);
+		error = exec->link.ops->tick(exec->link.state, ms);
+		exec_lanes_come_back(lane);
+	}
+	exec_passed(exec);
 	return error;
 }
 

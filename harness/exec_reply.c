@@ -15,81 +15,6 @@
 #include "pack.h"
 #include "wire.h"
 
-void exec_mapped(struct exec *exec, uint32_t index, const struct exec_asked *asked)
-{
-	struct exec_connection *connection = &exec->connection[index];
-
-	if (asked->command == WIRE_DMA_MAP) {
-		if (!connection->map)
-			connection->map = calloc(EXEC_MAPS, sizeof(*connection->map));
-		if (!connection->map || connection->nmaps == EXEC_MAPS)
-			connection->unmapped = true;
-		else
-			connection->map[connection->nmaps++] = asked->map;
-	}
-	if (asked->command != WIRE_DMA_UNMAP)
-		return;
-	for (uint32_t i = 0; i < connection->nmaps; i++) {
-		struct exec_map *map = &connection->map[i];
-
-		if (map->address == asked->map.address && map->size == asked->map.size) {
-			const struct exec_map gone = *map;
-
-			*map = connection->map[--connection->nmaps];
-			exec_guard_unmapped(exec, index, asked, &gone);
-			return;
-		}
-	}
-}
-
-/* The mapping that `address` is in, or NULL. */
-static const struct exec_map *exec_map_at(const struct exec_connection *c, uint64_t address)
-{
-	for (uint32_t i = 0; i < c->nmaps; i++)
-		if (address >= c->map[i].address && address - c->map[i].address < c->map[i].size)
-			return &c->map[i];
-	return NULL;
-}
-
-/* Move bytes of one mapping: to `in`, or from `from`. 0, or what keeps them from being moved. */
-static int exec_move_one(const struct exec_map *map, const struct wire_dma_access *part,
-			 uint8_t *in, const uint8_t *from)
-{
-	uint64_t offset = map->offset + (part->address - map->address);
-
-	if (!map->file && in)
-		for (uint64_t i = 0; i < part->count; i++)
-			in[i] = arena_pattern(0, part->address + i);
-	if (!map->file)
-		return 0;
-	return in ? arena_read(map->file, offset, in, (uint32_t)part->count) :
-		    arena_write(map->file, offset, from, (uint32_t)part->count);
-}
-
-/* Move what a request asks for. 0, or a positive errno for the server. */
-static uint32_t exec_move(const struct exec_connection *c, struct wire_dma_access access,
-			  uint8_t *in, const uint8_t *from)
-{
-	while (access.count) {
-		const struct exec_map *map = exec_map_at(c, access.address);
-		struct wire_dma_access part = access;
-		uint64_t left;
-
-		if (!map)
-			return c->unmapped ? ENOMEM : EFAULT;
-		left = map->size - (access.address - map->address);
-		if (part.count > left)
-			part.count = left;
-		if (exec_move_one(map, &part, in, from))
-			return EFAULT;
-		in = in ? in + part.count : NULL;
-		from = from ? from + part.count : NULL;
-		access.address += part.count;
-		access.count -= part.count;
-	}
-	return 0;
-}
-
 void exec_request(struct exec *exec, uint32_t index, struct message *message)
 {
 	struct exec_connection *c = &exec->connection[index];
@@ -104,16 +29,23 @@ void exec_request(struct exec *exec, uint32_t index, struct message *message)
 }
 
 /* The access that a request asks for; false when it is no such request, or too large to answer. */
-static bool exec_access(const struct message *request, struct wire_dma_access *out)
+static bool exec_asks(const struct exec_connection *c, const struct message *request,
+		      struct exec_access *out)
 {
 	size_t have = request->msg_size - sizeof(struct wire_header);
+	struct wire_dma_access access;
 
-	if (have < sizeof(*out) ||
+	if (have < sizeof(access) ||
 	    (request->command != WIRE_DMA_READ && request->command != WIRE_DMA_WRITE))
 		return false;
-	memcpy(out, request->body, sizeof(*out));
+	memcpy(&access, request->body, sizeof(access));
+	*out = (struct exec_access){ .address = access.address, .count = access.count };
+	if (model_extension(c->model)) {
+		out->space = exec_space((uint32_t)(access.count >> 32));
+		out->count = (uint32_t)access.count;
+	}
 	if (request->command == WIRE_DMA_WRITE)
-		return out->count <= have - sizeof(*out);
+		return out->count <= have - sizeof(access);
 	return out->count <= PROGRAM_FILLED;
 }
 
@@ -150,19 +82,20 @@ static size_t exec_serve_access(struct exec *exec, const struct program_step *st
 	const struct exec_connection *c = &exec->connection[step->connection];
 	bool given = step->set || step->data.size;
 	size_t fixed = sizeof(struct wire_header) + sizeof(struct wire_dma_access);
-	struct wire_dma_access access;
+	struct exec_access access;
 	struct wire_header header;
 	uint32_t error = EINVAL;
 
 	memcpy(&header, exec->bytes, sizeof(header));
 	if (header.flags & WIRE_ERROR)
 		return size;
-	if (exec_access(request, &access)) {
+	if (exec_asks(c, request, &access)) {
 		if (request->command == WIRE_DMA_READ && size >= fixed &&
 		    access.count > size - fixed)
 			access.count = size - fixed;
 		if (request->command == WIRE_DMA_WRITE)
-			error = exec_move(c, access, NULL, request->body + sizeof(access));
+			error = exec_move(c, access, NULL,
+					  request->body + sizeof(struct wire_dma_access));
 		else
 			error = step->data.size || size < fixed ? 0 :
 				exec_move(c, access, exec->bytes + fixed, NULL);

@@ -15,6 +15,7 @@
 #include "pack.h"
 #include "stream.h"
 #include "wire.h"
+#include "wire_ext.h"
 
 #define EXEC_PARTS 16u
 
@@ -44,6 +45,7 @@ void exec_pack_context(const struct exec *exec, uint32_t index, struct pack_cont
 	*out = (struct pack_context){ .id = c->next_id };
 	for (uint32_t base = PROGRAM_MAX_MSG_FDS; base < PROGRAM_REGION_SIZE; base++)
 		out->base[base] = model_limit(c->model, base);
+	out->base[PROGRAM_COOKIE] = exec_page_cookie(c);
 	out->region_size = c->region_size;
 	out->regions = EXEC_REGIONS;
 }
@@ -178,23 +180,6 @@ static struct model_message exec_message(const struct wire_header *header, const
 	};
 }
 
-/* What is remembered of a mapping command, from its body. */
-static void exec_mapping(const struct exec *exec, const struct exec_going *going,
-			 const struct model_message *message, struct exec_map *out)
-{
-	struct wire_dma_unmap unmap;
-	struct wire_dma_map map;
-
-	if (message->header->command == WIRE_DMA_MAP && message->size >= sizeof(map)) {
-		memcpy(&map, message->body, sizeof(map));
-		*out = (struct exec_map){ map.address, map.size, map.offset, NULL };
-		out->file = going->nfds ? exec->passed.first : NULL;
-	} else if (message->header->command == WIRE_DMA_UNMAP && message->size >= sizeof(unmap)) {
-		memcpy(&unmap, message->body, sizeof(unmap));
-		*out = (struct exec_map){ .address = unmap.address, .size = unmap.size };
-	}
-}
-
 /* Has this message to be answered? */
 static bool exec_must(const struct exec *exec, const struct exec_going *going,
 		      const struct model_expect *expect)
@@ -218,13 +203,14 @@ static void exec_enter_command(struct exec *exec, struct exec_going *going,
 		.command = header->command,
 		.step = (uint16_t)exec->step,
 		.channel = (uint8_t)going->channel,
+		.aside = going->step != &exec->program->step[exec->step],
 	};
 	struct model_expect expect = { .ok = true, .error = true, .silence = true };
 
 	if (!c->broke)
 		model_expect(c->model, &expect);
 	asked.must = exec_must(exec, going, &expect);
-	exec_mapping(exec, going, message, &asked.map);
+	exec_map_of(exec, going->index, message, &asked.map);
 	if (header->flags & WIRE_NO_REPLY)
 		exec_mapped(exec, going->index, &asked);
 	if (!asked.must && (expect.ok || expect.error))
@@ -243,6 +229,7 @@ static void exec_enter(struct exec *exec, struct exec_going *going, const uint8_
 	struct wire_header header;
 	struct model_message message;
 	bool command, whole, maybe;
+	uint32_t cookie;
 
 	memcpy(&header, bytes, sizeof(header));
 	message = exec_message(&header, bytes, size, going->channel);
@@ -253,13 +240,17 @@ static void exec_enter(struct exec *exec, struct exec_going *going, const uint8_
 	maybe = !whole || going->step->properties & PROGRAM_MAYBE ||
 		(header.flags & WIRE_TYPE_MASK) > WIRE_TYPE_REPLY;
 	if (!c->broke && command && header.command == WIRE_VERSION)
-		exec_announced(c, message.body, message.size);
+		exec_announced(c, message.body, message.size, header.flags & WIRE_NO_REPLY);
 	if (model_sent(c->model, &message) ||
 	    (!c->broke && envelope_sent(c->envelope, going->channel, bytes, size, maybe)))
 		exec->error = -ENOMEM;
 	exec->sent++;
 	if (command)
 		exec_enter_command(exec, going, &message);
+	if (command && header.command == WIRE_PAGE_RESPONSE && message.size >= sizeof(cookie)) {
+		memcpy(&cookie, message.body, sizeof(cookie));
+		exec_page_answered(c, cookie);
+	}
 	if (!whole && header.msg_size >= sizeof(header))
 		model_broke(c->model);
 	c->broke = c->broke || !whole;
@@ -339,6 +330,7 @@ int exec_send(struct exec *exec, const struct program_step *step)
 	};
 	struct exec_batch batch;
 
+	exec_page_await(exec, step);
 	while (going.round < step->repeat && !exec->interrupted && !exec->error) {
 		int error;
 

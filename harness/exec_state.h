@@ -4,7 +4,8 @@
  *
  * exec.c goes through the steps; exec_lanes.c does so side by side; exec_connection.c takes in what
  * comes; exec_judge.c says what is wrong with it; exec_send.c sends; exec_reply.c answers the
- * server; exec_file.c is about descriptors, exec_guard.c about memory that was unmapped.
+ * server, exec_pages.c its page requests; exec_map.c knows what is mapped; exec_file.c is about
+ * descriptors, exec_guard.c about memory that was unmapped.
  *
  * While lanes run side by side, who calls any of this holds the lock of the run. It is let go in
  * exec_lanes.c alone, while a lane waits; `lane` and `step` are those of who holds it.
@@ -33,6 +34,23 @@ struct exec_map {
 	uint64_t size;
 	uint64_t offset;
 	struct arena_fd *file;		/* NULL: it came without one */
+	uint64_t space;			/* PASID + 1; 0 = none */
+	uint32_t flags;			/* of its message, with the vIOMMU extension; else 0 */
+};
+
+/* What a DMA_READ or DMA_WRITE is about. */
+struct exec_access {
+	uint64_t space;
+	uint64_t address;
+	uint64_t count;
+};
+
+/* A page request without response. */
+struct exec_page {
+	struct message *message;
+	uint32_t cookie;
+	uint32_t step;			/* that it came with */
+	uint8_t how;			/* enum program_pages, never RANDOM */
 };
 
 /* A command that was sent and not answered yet. */
@@ -43,6 +61,7 @@ struct exec_asked {
 	uint8_t channel;
 	bool must;			/* it has to be answered */
 	bool done;
+	bool aside;			/* not the message of its step */
 	struct exec_map map;		/* what DMA_MAP and DMA_UNMAP are about */
 };
 
@@ -79,6 +98,15 @@ struct exec_connection {
 	struct exec_map *map;		/* room for EXEC_MAPS */
 	uint32_t nmaps;
 	bool unmapped;			/* there were more than that */
+	struct exec_page *page;		/* room for EXEC_REQUESTS, the oldest first */
+	uint32_t npages;
+	struct {
+		uint64_t random;
+		uint32_t last;		/* cookie */
+		uint8_t how;		/* enum program_pages */
+		uint8_t handle;		/* of the file that pages are taken from, if `filed` */
+		bool filed;
+	} pages;
 	bool flooded;			/* there were more requests than are kept, or answered */
 	uint64_t region_size[EXEC_REGIONS];
 	uint32_t max_fds;		/* what was announced to the server */
@@ -216,6 +244,9 @@ int exec_lanes_tick(struct exec *exec, uint64_t ms);
 /* Makes connection `index`, which is closed; 0; what the link says; -ENOMEM. */
 int exec_open(struct exec *exec, uint32_t index);
 
+/* Time has passed, or may have. */
+void exec_passed(struct exec *exec);
+
 /* Closes it, and forgets what belongs to it. One that is closed is fine. */
 void exec_shut(struct exec *exec, uint32_t index);
 
@@ -243,8 +274,9 @@ void exec_serve(struct exec *exec, uint32_t index);
 /* Waits until the server closes the connection, or it can be said that it does not. */
 void exec_await_end(struct exec *exec, uint32_t index);
 
-/* A VERSION with that body goes out. */
-void exec_announced(struct exec_connection *connection, const uint8_t *body, size_t size);
+/* A VERSION with that body goes out; `silent`: without reply. */
+void exec_announced(struct exec_connection *connection, const uint8_t *body, size_t size,
+		    bool silent);
 
 /* Enters a command that was sent; false without memory. */
 bool exec_ask(struct exec *exec, uint32_t index, const struct exec_asked *asked);
@@ -295,6 +327,46 @@ void exec_answer(struct exec *exec, uint32_t index);
 
 /* REPLY: as the step says. */
 int exec_reply(struct exec *exec, const struct program_step *step);
+
+/* ---- exec_map.c ---- */
+
+/* The space of an attribute word. */
+uint64_t exec_space(uint32_t attr);
+
+/* The mapping that `address` is in, or NULL. */
+struct exec_map *exec_map_at(const struct exec_connection *connection, uint64_t space,
+			     uint64_t address);
+
+/* What a DMA_MAP or DMA_UNMAP that goes out is about; any other message leaves *out as it is. */
+void exec_map_of(const struct exec *exec, uint32_t index, const struct model_message *message,
+		 struct exec_map *out);
+
+/* Moves what a request asks for: to `in`, or from `from`. 0, or a positive errno for the server. */
+uint32_t exec_move(const struct exec_connection *connection, struct exec_access access,
+		   uint8_t *in, const uint8_t *from);
+
+/* ---- exec_pages.c ---- */
+
+/* A page request came; it is the connection's from now on. */
+void exec_page_came(struct exec *exec, uint32_t index, struct message *message);
+
+/* A response with that cookie goes out. */
+void exec_page_answered(struct exec_connection *connection, uint32_t cookie);
+
+/* The cookie of the oldest one without response; of the last, if there is none; 0. */
+uint32_t exec_page_cookie(const struct exec_connection *connection);
+
+/* Where a step names one without response, and none has come: waits a little for it. */
+void exec_page_await(struct exec *exec, const struct program_step *step);
+
+/* PAGES. */
+void exec_pages(struct exec *exec, const struct program_step *step);
+
+/* Answers those that are to be answered by themselves. */
+void exec_pages_serve(struct exec *exec, uint32_t index);
+
+/* The end of a connection. */
+void exec_pages_forget(struct exec_connection *connection);
 
 /* A command about a mapping has succeeded. */
 void exec_mapped(struct exec *exec, uint32_t index, const struct exec_asked *asked);

@@ -5,9 +5,13 @@
 #include <string.h>
 
 #include "wire.h"
+#include "wire_ext.h"
 
-/* So often of a hundred a step is several that belong together. */
+#define GENERATE_SPACE (WIRE_ATTR_PASID_VALID | WIRE_ATTR_PASID_MASK)
+
+/* So often of a hundred a step is several that belong together, or is with the vIOMMU extension. */
 #define GENERATE_STORIES 15
+#define GENERATE_EXTENSIONS 35
 
 /* ---- numbers ---- */
 
@@ -49,11 +53,12 @@ static uint64_t generate_given(const struct program_step *step, const char *name
 static void generate_sketch_unmap(struct generate_sketch *sketch, const struct program_step *step)
 {
 	uint64_t address = generate_given(step, "address"), size = generate_given(step, "size");
+	uint64_t attr = generate_given(step, "flags") & GENERATE_SPACE;
 
 	for (uint32_t i = 0; i < sketch->nmaps; i++) {
 		const struct generate_map *map = &sketch->map[i];
 
-		if (map->address != address || map->size != size ||
+		if (map->address != address || map->size != size || map->attr != attr ||
 		    map->connection != step->connection)
 			continue;
 		sketch->map[i] = sketch->map[--sketch->nmaps];
@@ -66,6 +71,7 @@ static void generate_sketch_map(struct generate_sketch *sketch, const struct pro
 	struct generate_map map = {
 		.address = generate_given(step, "address"),
 		.size = generate_given(step, "size"),
+		.attr = (uint32_t)generate_given(step, "flags") & GENERATE_SPACE,
 		.connection = step->connection,
 	};
 
@@ -82,11 +88,16 @@ static void generate_sketch_version(struct generate_sketch *sketch,
 				    const struct program *program, const struct program_step *step)
 {
 	static const char twin[] = "twin_socket\":{\"supported\":true";
+	static const char viommu[] = "viommu\":{\"version\":1";
+	const uint8_t *text = program->bytes + step->data.at;
 
 	sketch->negotiated |= 1u << step->connection;
-	if (!step->data.filled && memmem(program->bytes + step->data.at, step->data.size, twin,
-					 sizeof(twin) - 1))
+	if (step->data.filled)
+		return;
+	if (memmem(text, step->data.size, twin, sizeof(twin) - 1))
 		sketch->twins |= 1u << step->connection;
+	if (memmem(text, step->data.size, viommu, sizeof(viommu) - 1))
+		sketch->extended |= 1u << step->connection;
 }
 
 static void generate_sketch_feature(struct generate_sketch *sketch, const struct program *program,
@@ -131,6 +142,7 @@ static void generate_sketch_end(struct generate_sketch *sketch, uint8_t connecti
 	sketch->open &= ~bit;
 	sketch->negotiated &= ~bit;
 	sketch->twins &= ~bit;
+	sketch->extended &= ~bit;
 	for (uint32_t i = sketch->nmaps; i-- > 0;) {
 		if (sketch->map[i].connection == connection)
 			sketch->map[i] = sketch->map[--sketch->nmaps];
@@ -165,6 +177,7 @@ static void generate_sketch_step(struct generate_sketch *sketch, const struct pr
 		break;
 	case PROGRAM_SLOT:
 	case PROGRAM_POKE:
+	case PROGRAM_PAGES:
 		sketch->slots = true;
 		break;
 	case PROGRAM_RAW:
@@ -348,7 +361,8 @@ bool generate_step(struct generate *generate, struct program *program, uint32_t 
 	connection = generate_connection(generate, &sketch);
 	if (!(sketch.negotiated >> connection & 1) && generate_chance(generate, 90))
 		made = generate_version(generate, program, at, connection);
-	else if (generate_chance(generate, GENERATE_STORIES))
+	else if (generate_chance(generate, sketch.extended >> connection & 1 ?
+				 GENERATE_EXTENSIONS : GENERATE_STORIES))
 		made = generate_story(generate, program, at, &sketch);
 	else if (generate_chance(generate, 80))
 		made = generate_message(generate, program, at, &sketch);

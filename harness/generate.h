@@ -27,6 +27,7 @@ struct generate {
 struct generate_map {
 	uint64_t address;
 	uint64_t size;
+	uint32_t attr;		/* its space: an attribute word of the vIOMMU extension */
 	uint8_t connection;
 };
 
@@ -41,6 +42,7 @@ struct generate_sketch {
 	uint32_t open;		/* connections, by bit */
 	uint32_t negotiated;	/* by bit */
 	uint32_t twins;		/* by bit: with a twin socket */
+	uint32_t extended;	/* by bit: with the vIOMMU extension */
 	bool slots;		/* the test device was told to do something */
 	uint32_t state;		/* of migration */
 	uint32_t nmaps;

@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 
+#include "buf.h"
 #include "generate.h"
 
 struct generate_draft {
@@ -55,6 +56,17 @@ void generate_greet(struct generate_draft *draft);
 /* DEVICE_FEATURE and the data of migrations (generate_feature.c): fill the newest step. */
 void generate_feature(const struct generate_draft *draft);
 void generate_migration_data(const struct generate_draft *draft);
+
+/* The vIOMMU extension (generate_viommu.c): its member of capabilities; */
+void generate_offer(struct generate *generate, struct buf_writer *text);
+
+/* attribute words for the newest step, and a response, where it was negotiated; */
+void generate_map_attr(const struct generate_draft *draft);
+void generate_unmap_attr(const struct generate_draft *draft);
+void generate_response(const struct generate_draft *draft);
+
+/* and steps that belong together. */
+void generate_extension(struct generate_draft *draft);
 
 /* SET of a state; the id and the methods of a feature. */
 void generate_state(const struct generate_draft *draft, uint32_t state);

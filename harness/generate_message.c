@@ -2,6 +2,7 @@
 /* generate_message.c - messages of each kind, and in which manner; see generate.h. */
 #include "generate_draft.h"
 #include "wire.h"
+#include "wire_ext.h"
 
 /* With what is mapped: the same range, or one that shares a page of it. */
 static void generate_collide(const struct generate_draft *draft)
@@ -138,7 +139,7 @@ static const struct generate_kind {
 	uint8_t passes;		/* percent that do */
 	void (*fill)(const struct generate_draft *draft);
 } generate_kinds[] = {
-	{ WIRE_DMA_MAP, 34, PROGRAM_MEMFD, 75, generate_map },
+	{ WIRE_DMA_MAP, 33, PROGRAM_MEMFD, 75, generate_map },
 	{ WIRE_DMA_UNMAP, 14, 0, 0, generate_unmap },
 	{ WIRE_DEVICE_GET_INFO, 2, 0, 0, generate_device },
 	{ WIRE_DEVICE_GET_REGION_INFO, 6, 0, 0, generate_info },
@@ -154,6 +155,7 @@ static const struct generate_kind {
 	{ WIRE_DEVICE_RESET, 1, 0, 0, generate_plain },
 	{ WIRE_VERSION, 1, 0, 0, generate_plain },
 	{ WIRE_DMA_WRITE, 1, 0, 0, generate_plain },
+	{ WIRE_PAGE_RESPONSE, 1, 0, 0, generate_response },
 	{ 14, 1, PROGRAM_SOCKET, 30, generate_plain },
 };
 
@@ -235,6 +237,15 @@ static void generate_disturb(const struct generate_draft *draft)
 	step->field[index] = generate_value(draft->generate, step, index, draft->sketch);
 }
 
+/* What the vIOMMU extension adds. */
+static void generate_extend(const struct generate_draft *draft)
+{
+	if (draft->step->command == WIRE_DMA_MAP && generate_chance(draft->generate, 60))
+		generate_map_attr(draft);
+	else if (draft->step->command == WIRE_DMA_UNMAP && generate_chance(draft->generate, 70))
+		generate_unmap_attr(draft);
+}
+
 bool generate_message(struct generate *generate, struct program *program, uint32_t at,
 		      const struct generate_sketch *sketch)
 {
@@ -262,6 +273,8 @@ bool generate_message(struct generate *generate, struct program *program, uint32
 		draft.step->fd[0] = (struct program_fd){ handle, 1 };
 	}
 	kind->fill(&draft);
+	if (draft.sketch->extended >> draft.step->connection & 1)
+		generate_extend(&draft);
 	generate_manner(&draft);
 	if (generate_chance(generate, 25))
 		generate_disturb(&draft);

@@ -414,6 +414,10 @@ bool generate_story(struct generate *generate, struct program *program, uint32_t
 
 	if (!(sketch->open >> draft.connection & 1))
 		draft.connection = 0;
+	if (sketch->extended >> draft.connection & 1 && generate_chance(generate, 60)) {
+		generate_extension(&draft);
+		return !draft.full;
+	}
 	while (left >= kind->weight)
 		left -= (kind++)->weight;
 	kind->tell(&draft);

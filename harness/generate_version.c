@@ -6,6 +6,9 @@
 #include "generate_draft.h"
 #include "wire.h"
 
+/* So often of a hundred a client that has capabilities offers the vIOMMU extension. */
+#define GENERATE_OFFERS 40
+
 /* A number that a client may say, or one that it may not. */
 static uint32_t generate_some(struct generate *generate, uint32_t usual)
 {
@@ -34,6 +37,8 @@ static void generate_capabilities(struct generate *generate, struct buf_writer *
 		buf_text(text, ",\"twin_socket\":{\"supported\":true}");
 	if (generate_chance(generate, 10))
 		buf_text(text, ",\"migration\":{\"pgsize\":%u}", GENERATE_PAGE);
+	if (generate_chance(generate, GENERATE_OFFERS))
+		generate_offer(generate, text);
 	buf_text(text, "}}");
 }
 
@@ -67,7 +72,7 @@ static void generate_spoil(const struct generate_draft *draft, char *text, uint3
 void generate_greet(struct generate_draft *draft)
 {
 	struct generate *generate = draft->generate;
-	char bytes[256];
+	char bytes[512];
 	struct buf_writer text = buf_text_over(bytes, sizeof(bytes));
 
 	generate_send(draft, WIRE_VERSION);

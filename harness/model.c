@@ -37,6 +37,7 @@ const char *const *model_readings(void)
 static void model_begin(struct model *model, const struct model_options *options)
 {
 	model->strict = options->strict;
+	model->still = options->still;
 	if (options->fresh)
 		model_feature_start(model);
 }
@@ -520,8 +521,16 @@ uint64_t model_limit(const struct model *model, uint32_t base)
 		return known ? limits->pgsizes & -limits->pgsizes : WIRE_DEFAULT_PGSIZES;
 	case PROGRAM_NUMBER:
 	case PROGRAM_REGION_SIZE:
+	case PROGRAM_COOKIE:
 	case PROGRAM_BASES:
 		break;
 	}
 	return 0;
+}
+
+uint32_t model_extension(const struct model *model)
+{
+	if (!model->viommu.on)
+		return 0;
+	return MODEL_EXTENDED | (model->server.viommu.replace ? MODEL_REPLACES : 0);
 }

@@ -81,6 +81,7 @@ struct model_finding {
 struct model_options {
 	uint64_t strict;
 	bool fresh;		/* nobody has talked to the device since its server was started */
+	bool still;		/* time stands still but where model_passed() says otherwise */
 };
 
 /* The names of the readings, as target files have them ("W1"), NULL behind the last. */
@@ -117,6 +118,9 @@ void model_broke(struct model *model);
 /* The server has sent this. 0; -ENOMEM. What is wrong with it becomes a finding. */
 int model_received(struct model *model, const struct model_message *message);
 
+/* Time has passed, in which a device may have given up what it waited for. */
+void model_passed(struct model *model);
+
 /* The server has closed the connection. What it may not leave unanswered becomes a finding. */
 void model_closed(struct model *model);
 
@@ -135,6 +139,14 @@ uint32_t model_findings(const struct model *model, uint32_t index, struct model_
 /* ---- what is known, for generators: what the server announced, or the default ---- */
 
 uint64_t model_limit(const struct model *model, uint32_t base);	/* enum program_base */
+
+/* What of the vIOMMU extension was negotiated, by bit; 0: it was not. */
+enum model_extension {
+	MODEL_EXTENDED = 1,
+	MODEL_REPLACES = 2,
+};
+
+uint32_t model_extension(const struct model *model);
 
 /* Mappings that are alive: fills [*address, *size) number `index`; false behind the last. */
 bool model_mapping(const struct model *model, uint32_t index, uint64_t *address, uint64_t *size);

@@ -195,7 +195,7 @@ void model_dma_doubt(struct model_dma *dma, uint64_t address, uint64_t last)
 }
 
 /* An unmap that nobody sees done. */
-static void model_dma_leave(struct model_dma *dma, uint64_t address, uint64_t last)
+void model_dma_leave(struct model_dma *dma, uint64_t address, uint64_t last)
 {
 	if (dma->ngone == MODEL_DMA_GONE) {
 		dma->gone[0].address = 0;
@@ -217,6 +217,8 @@ static bool model_dma_late(const struct model_dma *dma, uint64_t address, uint64
 void model_dma_answered(struct model *model)
 {
 	model->dma.ngone = 0;
+	for (uint32_t i = 0; i < model->viommu.nspaces; i++)
+		model->viommu.space[i]->dma.ngone = 0;
 }
 
 void model_dma_free(struct model *model)
@@ -403,9 +405,8 @@ static void model_dma_apply_map(struct model *model, const struct model_asked *a
 	struct wire_dma_map map;
 	uint64_t last;
 
-	(void)reply;
 	if (model->viommu.on) {
-		model_space_apply_map(model, asked, outcome);
+		model_space_apply_map(model, asked, outcome, reply);
 		return;
 	}
 	if (outcome == MODEL_ERROR || dma->lost || !model_body(asked, &map, sizeof(map)))
@@ -531,7 +532,7 @@ static void model_dma_apply_unmap(struct model *model, const struct model_asked 
 	uint64_t last;
 
 	if (model->viommu.on) {
-		model_space_apply_unmap(model, asked, outcome);
+		model_space_apply_unmap(model, asked, outcome, reply);
 		return;
 	}
 	if (dma->lost || !model_body(asked, &unmap, sizeof(unmap)))

@@ -65,6 +65,9 @@ bool model_dma_doubtful(const struct model_dma *dma, uint64_t address, uint64_t 
 void model_dma_doubt(struct model_dma *dma, uint64_t address, uint64_t last);
 void model_dma_settle(struct model_dma *dma, uint64_t address, uint64_t last);
 
+/* The range is unmapped, but requests for it may be on their way (no reply was seen). */
+void model_dma_leave(struct model_dma *dma, uint64_t address, uint64_t last);
+
 /* As model_dma_reaches(), of one table that is not lost. */
 bool model_dma_lets(const struct model_dma *dma, uint64_t *address, uint64_t last,
 		    uint32_t access);

@@ -418,7 +418,8 @@ void model_settle(struct model *model, const struct model_asked *asked,
 	if (expect->closed)
 		model->may_close = true;
 	model_dma_answered(model);
-	model_viommu_settled(model, asked);
+	model_viommu_settled(model, asked,
+			     reply->header->flags & WIRE_ERROR ? MODEL_ERROR : MODEL_OK, true);
 	if (reply->header->flags & WIRE_ERROR) {
 		model_judge_error(model, asked, expect, reply->header->error);
 		model_apply(model, asked, MODEL_ERROR, NULL);
@@ -441,6 +442,6 @@ void model_settle_unseen(struct model *model, const struct model_asked *asked,
 		outcome = MODEL_OK;
 	if (expect->closed)
 		model->may_close = true;
-	model_viommu_settled(model, asked);
+	model_viommu_settled(model, asked, outcome, false);
 	model_apply(model, asked, outcome, NULL);
 }

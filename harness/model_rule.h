@@ -96,6 +96,8 @@ struct model_asked {
 	uint32_t nfds;
 	uint32_t kinds;		/* bit k: one of the descriptors is of enum model_fd_kind k */
 	struct model_fd fd;	/* the first descriptor */
+	uint32_t cookies;	/* that had come when it was sent (model_pages.c) */
+	bool waits;		/* a PAGE_RESPONSE to a group that waited then, for certain */
 
 	/* The rest is model.c's. */
 	bool answered;			/* the reply came before those to earlier commands */
@@ -197,6 +199,7 @@ struct model {
 	struct model_feature feature;
 	struct model_viommu viommu;
 
+	bool still;			/* time passes when model_passed() says so */
 	bool shared;			/* another connection may change the device, too */
 	bool may_close;			/* something went out that excuses the end of the session */
 	bool ends;			/* no message is behind a msg_size below the header's */
@@ -315,9 +318,16 @@ void model_viommu_read(struct model_viommu_limits *limits, struct json_object *c
 void model_viommu_check(struct model *model, const struct model_asked *asked,
 			const struct model_limits *offer, const struct model_limits *came);
 
-/* A command was sent, and its outcome is known: it may have ended groups. */
-void model_viommu_sent(struct model *model, const struct model_asked *asked);
-void model_viommu_settled(struct model *model, const struct model_asked *asked);
+/* A command was sent; its outcome is known, by its reply if `seen`: it may have ended groups. */
+void model_viommu_sent(struct model *model, struct model_asked *asked);
+void model_viommu_settled(struct model *model, const struct model_asked *asked,
+			  enum model_outcome outcome, bool seen);
+
+/* The same for stop markers, of which one came with that attribute word. */
+void model_marker_sent(struct model *model, const struct model_asked *asked);
+void model_marker_came(struct model *model, uint32_t attr);
+void model_marker_settled(struct model *model, const struct model_asked *asked,
+			  enum model_outcome outcome);
 
 /* The server has sent a PAGE_REQUEST. */
 void model_viommu_came(struct model *model, const struct model_message *message);
@@ -330,11 +340,11 @@ bool model_viommu_attr(struct model *model, const struct model_message *message,
 void model_space_judge_map(const struct model *model, const struct model_asked *asked,
 			   struct model_expect *out);
 void model_space_apply_map(struct model *model, const struct model_asked *asked,
-			   enum model_outcome outcome);
+			   enum model_outcome outcome, const struct model_message *reply);
 void model_space_judge_unmap(const struct model *model, const struct model_asked *asked,
 			     struct model_expect *out);
 void model_space_apply_unmap(struct model *model, const struct model_asked *asked,
-			     enum model_outcome outcome);
+			     enum model_outcome outcome, const struct model_message *reply);
 
 /* The size that the reply to an unmap has to have; false if that is not known. */
 struct wire_dma_unmap;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * model_space.c - DMA_MAP and DMA_UNMAP where the vIOMMU extension was negotiated; see model_rule.h
- * and, for what is kept, model_viommu.h. Messages about backing windows are not judged.
+ * and, for what is kept, model_viommu.h. Backing windows are a table like that of a space; which
+ * mappings refer to a window is not known, so that its removal may always be refused.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -59,12 +60,23 @@ static struct model_dma *model_space_take(struct model *model, uint32_t attr)
 	return &space->dma;
 }
 
-static void model_space_opened(struct model *model, uint32_t attr, bool open)
+/* It has a mapping now, or may have. */
+static void model_space_opened(struct model *model, uint32_t attr, enum model_outcome outcome)
+{
+	struct model_space *space = model_space_at(model, attr >> WIRE_ATTR_PASID_SHIFT);
+
+	if (!(attr & WIRE_ATTR_PASID_VALID) || !space)
+		return;
+	space->begun = true;
+	space->open = space->open || outcome == MODEL_OK;
+}
+
+static void model_space_closed(struct model *model, uint32_t attr)
 {
 	struct model_space *space = model_space_at(model, attr >> WIRE_ATTR_PASID_SHIFT);
 
 	if (attr & WIRE_ATTR_PASID_VALID && space)
-		space->open = open;
+		space->open = space->begun = false;
 }
 
 void model_space_free(struct model *model)
@@ -76,6 +88,7 @@ void model_space_free(struct model *model)
 		free(viommu->space[i]);
 	}
 	free(viommu->space);
+	free(viommu->backing.node);
 	viommu->space = NULL;
 	viommu->nspaces = 0;
 }
@@ -96,7 +109,7 @@ static uint64_t model_space_mappings(const struct model *model, bool sure)
 /* Is anything unknown that counts against a limit? */
 static bool model_space_hazy(const struct model *model)
 {
-	bool hazy = model->dma.lost || model->viommu.lost || model->server.viommu.backing;
+	bool hazy = model->dma.lost || model->viommu.lost;
 
 	for (uint32_t i = 0; i < model->viommu.nspaces; i++)
 		hazy = hazy || model->viommu.space[i]->dma.lost;
@@ -114,7 +127,7 @@ static uint64_t model_space_count(const struct model *model, bool sure)
 	for (uint32_t i = 0; i < model->viommu.nspaces; i++) {
 		const struct model_space *space = model->viommu.space[i];
 
-		count += sure ? space->dma.count > 0 && !space->dma.lost : space->open;
+		count += sure ? space->dma.count > 0 && !space->dma.lost : space->begun;
 	}
 	return count;
 }
@@ -157,9 +170,82 @@ static bool model_space_judge_range(const struct model *model, const struct wire
 		model_refuse(out, "VE-MAP-001", "the range is empty or wraps around");
 	else if (page && (map->address | map->size) & (page - 1))
 		model_refuse(out, "VE-MAP-001", "no multiple of a page");
-	else if (bits < 64 && (map->address + (map->size - 1)) >> bits)
+	else if (bits < 64 && !(map->flags & WIRE_DMA_MAP_BACKING) &&
+		 (map->address + (map->size - 1)) >> bits)
 		model_refuse(out, "VE-MAP-001", "addresses have %u bits", (unsigned int)bits);
 	return !out->ok;
+}
+
+/* ---- backing windows ---- */
+
+/* A window that is wrong by itself, or a mapping to one. */
+static bool model_space_judge_forms(const struct model_asked *asked,
+				    const struct wire_dma_map *map, struct model_expect *out)
+{
+	bool window = map->flags & WIRE_DMA_MAP_BACKING;
+
+	if (window && map->flags & (MODEL_SPACE_PASID | WIRE_DMA_MAP_REPLACE |
+				    WIRE_DMA_MAP_INDIRECT))
+		model_refuse(out, "VE-BACK-001", "a window with PASID, REPLACE or INDIRECT");
+	else if (window && !asked->nfds)
+		model_refuse(out, "VE-BACK-001", "a window without descriptor");
+	else if (map->flags & WIRE_DMA_MAP_INDIRECT && asked->nfds)
+		model_refuse(out, "VE-BACK-003", "INDIRECT with a descriptor");
+	return !out->ok;
+}
+
+static void model_space_judge_window(const struct model *model, const struct wire_dma_map *map,
+				     bool good, struct model_expect *out)
+{
+	const struct model_dma *backing = &model->viommu.backing;
+	const struct model_dma_node *over;
+	uint64_t last = map->address + (map->size - 1);
+
+	if (backing->lost || model_dma_doubtful(backing, map->address, last))
+		return;
+	over = model_dma_over(backing, map->address, last);
+	if (!over)
+		return;
+	model_refuse(out, "VE-BACK-002", "[0x%llx, 0x%llx] is a window already",
+		     (unsigned long long)over->address, (unsigned long long)over->last);
+	if (good)
+		model_errno(out, EEXIST);
+}
+
+/* Is the range of the backing space that a mapping refers to surely in no window? */
+static bool model_space_judge_indirect(const struct model *model, const struct wire_dma_map *map,
+				       struct model_expect *out)
+{
+	const struct model_dma *backing = &model->viommu.backing;
+	uint64_t last = map->offset + (map->size - 1);
+	const struct model_dma_node *node;
+
+	if (backing->lost || last < map->offset || model_dma_doubtful(backing, map->offset, last))
+		return false;
+	node = model_dma_before(backing, map->offset);
+	if (!node || node->last < last)
+		model_refuse(out, "VE-BACK-003", "no window has [0x%llx, 0x%llx]",
+			     (unsigned long long)map->offset, (unsigned long long)last);
+	return !out->ok;
+}
+
+/* The window of a command that has succeeded, or may have. */
+static void model_space_apply_window(struct model *model, const struct wire_dma_map *map,
+				     enum model_outcome outcome)
+{
+	struct model_dma *backing = &model->viommu.backing;
+	uint64_t last = map->address + (map->size - 1);
+
+	if (backing->lost)
+		return;
+	if (!map->size || last < map->address || model_dma_over(backing, map->address, last)) {
+		backing->lost = true;
+	} else if (outcome == MODEL_UNKNOWN) {
+		model_dma_doubt(backing, map->address, last);
+	} else {
+		model_dma_settle(backing, map->address, last);
+		model_dma_add(backing, map->address, last, map->flags & MODEL_SPACE_RIGHTS);
+	}
 }
 
 /* ---- DMA_MAP ---- */
@@ -197,7 +283,7 @@ static void model_space_judge_new(const struct model *model, const struct wire_d
 	if (model->server.known && !hazy &&
 	    model_space_mappings(model, true) >= model->server.max_dma_maps) {
 		model_refuse(out, "VE-MAP-007", "max_dma_maps ranges are mapped already");
-	} else if (with && !hazy && !(space && space->open) &&
+	} else if (with && !hazy && !(space && space->begun) &&
 		   model_space_count(model, true) >= limits->max_pasids) {
 		model_refuse(out, "VE-SPACE-004", "there are max_pasids spaces");
 		if (good)
@@ -209,6 +295,14 @@ static void model_space_judge_new(const struct model *model, const struct wire_d
 		model_demand(out, with ? "VE-SPACE-003" : "VE-NEG-009",
 			     "the range is free and well-formed");
 	}
+}
+
+/* Can nothing but what is mapped be a reason to refuse it? That is not told of INDIRECT. */
+static bool model_space_is_good(const struct model *model, const struct model_asked *asked,
+				const struct wire_dma_map *map)
+{
+	return model->dma.accepts && model_dma_is_good(model, asked, map) && model_serves(model) &&
+	       !(asked->nfds && model_space_mappings(model, false) >= MODEL_DMA_FILES);
 }
 
 void model_space_judge_map(const struct model *model, const struct model_asked *asked,
@@ -224,14 +318,20 @@ void model_space_judge_map(const struct model *model, const struct model_asked *
 
 	if (!model_body(asked, &map, sizeof(map)) ||
 	    model_space_judge_bits(model, map.flags, known, out) ||
-	    map.flags & (WIRE_DMA_MAP_BACKING | WIRE_DMA_MAP_INDIRECT) ||
+	    model_space_judge_forms(asked, &map, out) ||
 	    model_space_judge_range(model, &map, out))
+		return;
+	if (map.flags & WIRE_DMA_MAP_BACKING) {
+		map.flags &= MODEL_SPACE_RIGHTS;
+		model_space_judge_window(model, &map, model_space_is_good(model, asked, &map), out);
+		return;
+	}
+	if (map.flags & WIRE_DMA_MAP_INDIRECT && model_space_judge_indirect(model, &map, out))
 		return;
 	dma = model_space_of(model, map.flags, &sure);
 	if (!sure || (dma && model_dma_doubtful(dma, map.address, map.address + (map.size - 1))))
 		return;
-	good = model->dma.accepts && model_dma_is_good(model, asked, &map) && model_serves(model) &&
-	       !(asked->nfds && model_space_mappings(model, false) >= MODEL_DMA_FILES);
+	good = model_space_is_good(model, asked, &map);
 	if (map.flags & WIRE_DMA_MAP_REPLACE) {
 		model_space_judge_replace(dma, &map, good, out);
 		return;
@@ -249,7 +349,7 @@ void model_space_judge_map(const struct model *model, const struct model_asked *
 
 /* A REPLACE that was not seen to fail: the old rights may hold unless it was seen to succeed. */
 static void model_space_replaced(struct model_dma *dma, const struct wire_dma_map *map,
-				 enum model_outcome outcome)
+				 enum model_outcome outcome, bool seen)
 {
 	struct model_dma_node *node = model_dma_before(dma, map->address);
 
@@ -257,34 +357,37 @@ static void model_space_replaced(struct model_dma *dma, const struct wire_dma_ma
 		dma->lost = dma->lost || outcome == MODEL_OK;
 		return;
 	}
-	node->flags = map->flags | (outcome == MODEL_UNKNOWN ? node->flags : 0);
+	node->flags = map->flags | (seen ? 0 : node->flags);
 }
 
 void model_space_apply_map(struct model *model, const struct model_asked *asked,
-			   enum model_outcome outcome)
+			   enum model_outcome outcome, const struct model_message *reply)
 {
 	struct model_dma *dma;
 	struct wire_dma_map map;
 	uint64_t last;
 
-	if (outcome == MODEL_ERROR || !model_body(asked, &map, sizeof(map)) ||
-	    map.flags & WIRE_DMA_MAP_BACKING)
+	if (outcome == MODEL_ERROR || !model_body(asked, &map, sizeof(map)))
 		return;
 	if (outcome == MODEL_OK)
 		model->dma.accepts = true;
+	if (map.flags & WIRE_DMA_MAP_BACKING) {
+		model_space_apply_window(model, &map, outcome);
+		return;
+	}
 	dma = model_space_take(model, map.flags);
 	if (!dma)
 		return;
 	last = map.address + (map.size - 1);
 	if (map.flags & WIRE_DMA_MAP_REPLACE)
-		model_space_replaced(dma, &map, outcome);
+		model_space_replaced(dma, &map, outcome, reply);
 	else if (!map.size || last < map.address || model_dma_over(dma, map.address, last))
 		dma->lost = true;
 	else if (outcome == MODEL_UNKNOWN)
 		model_dma_doubt(dma, map.address, last);
 	if (map.flags & WIRE_DMA_MAP_REPLACE || dma->lost)
 		return;
-	model_space_opened(model, map.flags, true);
+	model_space_opened(model, map.flags, outcome);
 	if (outcome == MODEL_UNKNOWN)
 		return;
 	model_dma_settle(dma, map.address, last);
@@ -332,6 +435,21 @@ static void model_space_judge_many(const struct model *model, const struct wire_
 		model_demand(out, "VE-RANGE-001", "no mapping is cut");
 }
 
+static void model_space_judge_unwindow(const struct model *model,
+				       const struct wire_dma_unmap *unmap,
+				       struct model_expect *out)
+{
+	const struct model_dma *backing = &model->viommu.backing;
+
+	if (unmap->flags & MODEL_SPACE_PASID)
+		model_refuse(out, "VE-BACK-005", "a window has no PASID");
+	else if (!backing->lost && unmap->size &&
+		 !model_dma_doubtful(backing, unmap->address, unmap->address + unmap->size - 1) &&
+		 !model_space_exact(backing, unmap->address, unmap->size))
+		model_refuse(out, "VE-UNMAP-001", "no window is 0x%llx, 0x%llx bytes",
+			     (unsigned long long)unmap->address, (unsigned long long)unmap->size);
+}
+
 void model_space_judge_unmap(const struct model *model, const struct model_asked *asked,
 			     struct model_expect *out)
 {
@@ -354,7 +472,7 @@ void model_space_judge_unmap(const struct model *model, const struct model_asked
 	if (form & (form - 1)) {
 		model_refuse(out, "VE-UNMAP-002", "more than one form");
 	} else if (form == WIRE_DMA_UNMAP_BACKING) {
-		return;
+		model_space_judge_unwindow(model, &unmap, out);
 	} else if (form) {
 		model_space_judge_many(model, &unmap, plain, out);
 	} else {
@@ -432,15 +550,19 @@ static void model_space_apply_one(struct model_dma *dma, const struct wire_dma_u
 }
 
 void model_space_apply_unmap(struct model *model, const struct model_asked *asked,
-			     enum model_outcome outcome)
+			     enum model_outcome outcome, const struct model_message *reply)
 {
 	struct wire_dma_unmap unmap;
 	struct model_dma *dma;
 	uint64_t last;
 
-	if (outcome == MODEL_ERROR || !model_body(asked, &unmap, sizeof(unmap)) ||
-	    unmap.flags & WIRE_DMA_UNMAP_BACKING)
+	if (outcome == MODEL_ERROR || !model_body(asked, &unmap, sizeof(unmap)))
 		return;
+	if (unmap.flags & WIRE_DMA_UNMAP_BACKING) {
+		if (!model->viommu.backing.lost)
+			model_space_apply_one(&model->viommu.backing, &unmap, outcome);
+		return;
+	}
 	dma = model_space_take(model, unmap.flags);
 	if (!dma)
 		return;
@@ -450,6 +572,8 @@ void model_space_apply_unmap(struct model *model, const struct model_asked *aske
 		dma->lost = true;
 	else
 		model_space_remove_range(dma, unmap.address, last);
+	if (outcome == MODEL_OK && !reply && model_space_range(&unmap, &last))
+		model_dma_leave(dma, unmap.address, last);
 	if (unmap.flags & WIRE_DMA_UNMAP_ALL && outcome == MODEL_OK)
-		model_space_opened(model, unmap.flags, false);
+		model_space_closed(model, unmap.flags);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "wire.h"
+#include "wire_ext.h"
 
 #define MUTATE_MOST 4		/* changes at a time */
 
@@ -193,6 +194,23 @@ static void mutate_relate(const struct mutate *mutate)
 	step->field[index] = from->field[other];
 }
 
+/* Another space, or another form: bits of an attribute word of the vIOMMU extension. */
+static void mutate_attribute(const struct mutate *mutate)
+{
+	static const uint32_t bits[] = {
+		WIRE_ATTR_PASID_VALID, WIRE_DMA_MAP_REPLACE, WIRE_DMA_MAP_BACKING,
+		WIRE_DMA_MAP_INDIRECT, WIRE_DMA_UNMAP_ALL, 1u << WIRE_ATTR_PASID_SHIFT,
+	};
+	struct program_step *step = mutate_sender(mutate);
+	int index = program_field(step, step->op == PROGRAM_SLOT ? "cmd" : "flags");
+
+	if (index < 0 || (step->op == PROGRAM_SEND && step->command != WIRE_DMA_MAP &&
+			  step->command != WIRE_DMA_UNMAP))
+		return;
+	step->set |= (uint16_t)(1u << index);
+	step->field[index].number ^= bits[mutate_below(mutate, sizeof(bits) / sizeof(*bits))];
+}
+
 static void mutate_number(const struct mutate *mutate)
 {
 	struct program_step *step = &mutate->program->step[mutate_index(mutate)];
@@ -319,7 +337,7 @@ static void (*const mutate_ways[])(const struct mutate *mutate) = {
 	mutate_remove, mutate_duplicate, mutate_swap, mutate_move, mutate_value, mutate_value,
 	mutate_value, mutate_nudge, mutate_nudge, mutate_forget, mutate_relate, mutate_relate,
 	mutate_number, mutate_data, mutate_data, mutate_fds, mutate_pieces, mutate_manner,
-	mutate_repeat,
+	mutate_repeat, mutate_attribute,
 };
 #define MUTATE_WAYS (sizeof(mutate_ways) / sizeof(*mutate_ways))
 

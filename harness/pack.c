@@ -7,7 +7,8 @@
 
 #include "buf.h"
 
-#define SEED PROGRAM_OPS	/* in the place of an op: four bytes of seed, no step */
+/* In the place of an op: four bytes of seed, no step. Ops from this number on are one higher. */
+#define SEED 17u
 
 enum pack_key {
 	PACK_END = 0,
@@ -150,7 +151,7 @@ static bool pack_by_handle(uint32_t op)
 static void pack_step(struct pack_out *out, const struct program *program,
 		      const struct program_step *step)
 {
-	pack_number(out, step->op, 1);
+	pack_number(out, step->op < SEED ? step->op : step->op + 1u, 1);
 	pack_number(out, pack_by_handle(step->op) ? step->handle : step->command, 1);
 	pack_item(out, PACK_COMMAND_HIGH, step->command >> 8, 1);
 	pack_item(out, PACK_CONNECTION, step->connection, 1);
@@ -339,7 +340,7 @@ void pack_parse(struct program *program, const uint8_t *bytes, size_t size)
 		step = program_insert(program, program->count);
 		if (!step)
 			break;
-		pack_read_step(program, step, &reader, op);
+		pack_read_step(program, step, &reader, op - (op > SEED));
 	}
 	program_fix(program);
 }

@@ -229,6 +229,10 @@ static void pack_follow_request(struct draft *draft)
 		uint64_t count = pack_load(context->request + HEADER +
 					   offsetof(struct wire_dma_access, count), 8);
 
+		/* No request is for as many bytes: this is an attribute word. */
+		if (count > UINT32_MAX)
+			count = (uint32_t)count;
+
 		step->data.filled = true;
 		step->data.size = (uint32_t)(count < PROGRAM_FILLED ? count : PROGRAM_FILLED);
 	}

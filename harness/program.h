@@ -60,7 +60,25 @@ enum program_op {
 	PROGRAM_POKE = 14,	/* its step register: `command` is the slot, number[0] the value */
 	PROGRAM_TICK = 15,	/* number[0] milliseconds pass */
 	PROGRAM_BARRIER = 16,	/* no lane goes on before all are here */
-	PROGRAM_OPS = 17,
+	PROGRAM_PAGES = 17,	/* how page requests are answered from now on: number[0] */
+	PROGRAM_OPS = 18,
+};
+
+/*
+ * How the client answers a page request of the vIOMMU extension: what it maps, with the rights
+ * that are missing, and the code of its response. NEVER is what holds without PAGES; what was kept
+ * is answered when there is another way.
+ */
+enum program_pages {
+	PROGRAM_NEVER = 0,	/* keeps it */
+	PROGRAM_AT_ONCE = 1,	/* maps all of it */
+	PROGRAM_LATE = 2,	/* the same, behind the step after the one that it came with */
+	PROGRAM_PARTIAL = 3,	/* maps the first page */
+	PROGRAM_INVALID = 4,	/* maps nothing: there is no such page */
+	PROGRAM_FAILURE = 5,	/* maps nothing: there never will be any */
+	PROGRAM_TWICE = 6,	/* maps all of it, and responds twice */
+	PROGRAM_RANDOM = 7,	/* any of these, by the seed of the program */
+	PROGRAM_PAGES_WAYS = 8,
 };
 
 enum program_kind {
@@ -82,7 +100,8 @@ enum program_base {
 	PROGRAM_MAX_DMA_MAPS = 3,
 	PROGRAM_PGSIZE = 4,		/* the smallest page size */
 	PROGRAM_REGION_SIZE = 5,	/* of the region that the same message names, once known */
-	PROGRAM_BASES = 6,
+	PROGRAM_COOKIE = 6,	/* of the oldest page request without response, else of the last */
+	PROGRAM_BASES = 7,
 };
 
 struct program_value {

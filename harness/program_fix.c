@@ -45,6 +45,7 @@ static const struct rule program_rules[PROGRAM_OPS] = {
 			   { "step" } },
 	[PROGRAM_TICK] = { "tick", PROGRAM_IN_LANE, 0, 1, { "ms" } },
 	[PROGRAM_BARRIER] = { "barrier", 0, 0, 0, { NULL } },
+	[PROGRAM_PAGES] = { "pages", SOCKET | PROGRAM_WITH_FDS, 0, 1, { "how" } },
 };
 
 static const char *const program_kinds[PROGRAM_KINDS] = {
@@ -60,6 +61,7 @@ static const char *const program_bases[PROGRAM_BASES] = {
 	[PROGRAM_MAX_DMA_MAPS] = "max_dma_maps",
 	[PROGRAM_PGSIZE] = "pgsize",
 	[PROGRAM_REGION_SIZE] = "region_size",
+	[PROGRAM_COOKIE] = "cookie",
 };
 
 const char *program_op_name(uint32_t op)
@@ -121,6 +123,8 @@ static void program_fix_numbers(struct program_step *step)
 		step->number[0] = program_least(step->number[0], PROGRAM_MS);
 	else if (step->op == PROGRAM_POKE)
 		step->number[0] = program_narrow(step->number[0], 4);
+	else if (step->op == PROGRAM_PAGES)
+		step->number[0] %= PROGRAM_PAGES_WAYS;
 }
 
 static void program_fix_open(struct program_step *step)

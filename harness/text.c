@@ -42,6 +42,8 @@ static uint64_t text_most(const struct program_step *step, uint32_t index)
 		return PROGRAM_FILLED;
 	if (step->op == PROGRAM_TICK)
 		return PROGRAM_MS;
+	if (step->op == PROGRAM_PAGES)
+		return PROGRAM_PAGES_WAYS - 1;
 	return step->op == PROGRAM_POKE ? UINT32_MAX : UINT64_MAX;
 }
 
@@ -216,6 +218,7 @@ static bool text_subject(struct parse *parse, bool named, bool *first)
 	case PROGRAM_OPEN:
 	case PROGRAM_TICK:
 	case PROGRAM_BARRIER:
+	case PROGRAM_PAGES:
 	case PROGRAM_OPS:
 		break;
 	}

@@ -42,4 +42,7 @@ int text_print_step(const struct program *program, const struct program_step *st
 /* EINVAL for 22; NULL for a number that has no name here. */
 const char *text_errno(uint32_t number);
 
+/* AT_ONCE for that way to answer page requests; NULL for a number that is none. */
+const char *text_pages(uint32_t how);
+
 #endif

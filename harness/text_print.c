@@ -64,6 +64,14 @@ static void print_item(struct print *out, const char *name, const char *mark)
 
 /* ---- values ---- */
 
+/* Of an attribute word. */
+static void print_pasid(struct print *out, uint64_t value)
+{
+	print_text(out, "PASID(");
+	print_by_role(out, (value & WIRE_ATTR_PASID_MASK) >> WIRE_ATTR_PASID_SHIFT, SCHEMA_COUNT);
+	print_text(out, ")");
+}
+
 /* Names of what is under a mask, then of single bits, then the rest: joined they are the value. */
 static void print_bits(struct print *out, uint64_t value, const char *set)
 {
@@ -89,6 +97,12 @@ static void print_bits(struct print *out, uint64_t value, const char *set)
 		print_text(out, mark);
 		print_text(out, rows[i].name);
 		rest &= ~rows[i].value;
+		mark = "|";
+	}
+	if (text_is_attribute(set) && rest & WIRE_ATTR_PASID_VALID) {
+		print_text(out, mark);
+		print_pasid(out, rest);
+		rest &= ~(uint64_t)(WIRE_ATTR_PASID_VALID | WIRE_ATTR_PASID_MASK);
 		mark = "|";
 	}
 	if (rest || !*mark) {
@@ -122,7 +136,7 @@ static void print_field(struct print *out, const struct program_step *step, uint
 		print_based(out, value, rows[index].width);
 		return;
 	}
-	if (set && rows[index].role == SCHEMA_FLAGS) {
+	if (set && (rows[index].role == SCHEMA_FLAGS || text_is_attribute(set))) {
 		print_bits(out, value->number, set);
 		return;
 	}

@@ -25,6 +25,18 @@ static bool text_constant_value(struct text_guess *guess, const char *set, uint6
 	return false;
 }
 
+/* Behind the word: a PASID that is valid, in an attribute word. */
+static bool text_pasid(struct text_scan *scan, uint64_t *out)
+{
+	uint64_t pasid;
+
+	if (!text_want(scan, '(') ||
+	    !text_number(scan, WIRE_ATTR_PASID_MASK >> WIRE_ATTR_PASID_SHIFT, &pasid))
+		return false;
+	*out = WIRE_ATTR_PASID_VALID | pasid << WIRE_ATTR_PASID_SHIFT;
+	return text_want(scan, ')');
+}
+
 /* A number or a constant; what else the word may be has been tried. */
 static bool text_term(struct text_scan *scan, const char *set, struct text_guess *guess,
 		      uint64_t most, uint64_t *out)
@@ -33,6 +45,9 @@ static bool text_term(struct text_scan *scan, const char *set, struct text_guess
 
 	if (guess->word.size == 0) {
 		if (!text_number(scan, most, &value))
+			return false;
+	} else if (text_is_attribute(set) && text_try(guess, "PASID", false)) {
+		if (!text_pasid(scan, &value))
 			return false;
 	} else if (!set || !text_constant_value(guess, set, &value)) {
 		return text_unknown(scan, guess, "value");

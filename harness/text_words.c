@@ -26,18 +26,30 @@ static const struct schema_constant text_constants[] = {
 	{ "SLOT_OP", "COPY", 3 }, { "SLOT_OP", "TOUCH", 4 }, { "SLOT_OP", "FILL", 5 },
 	{ "SLOT_OP", "CHECK", 6 },
 	{ "SLOT_PATH", "DIRECT", 0x10 }, { "SLOT_PATH", "MESSAGES", 0x20 },
-	{ "SLOT_CMD", "PAGES", 0x40 }, { "SLOT_CMD", "IRQ", 0x80 }, { "SLOT_CMD", "PASID", 0x100 },
+	{ "SLOT_CMD", "PAGES", 0x40 }, { "SLOT_CMD", "IRQ", 0x80 },
 	{ "SLOT_CMD", "TRANSLATE", 0x200 }, { "SLOT_CMD", "ARMED", 0x400 },
 	{ "SLOT_CTL", "PRE", 1 }, { "SLOT_CTL", "POST", 2 }, { "SLOT_CTL", "MID", 4 },
 	{ "SLOT_CTL", "END", 8 }, { "SLOT_CTL", "RETIRED", 16 }, { "SLOT_CTL", "PREREQ", 32 },
 	{ "SLOT_CTL", "POSTRESP", 64 }, { "SLOT_CTL", "DRAIN", 0x100 },
 	{ "SLOT_STEP", "NEXT", 1 }, { "SLOT_STEP", "END", 2 }, { "SLOT_STEP", "ABORT", 3 },
+	{ "PAGES", "NEVER", PROGRAM_NEVER }, { "PAGES", "AT_ONCE", PROGRAM_AT_ONCE },
+	{ "PAGES", "LATE", PROGRAM_LATE }, { "PAGES", "PARTIAL", PROGRAM_PARTIAL },
+	{ "PAGES", "INVALID", PROGRAM_INVALID }, { "PAGES", "FAILURE", PROGRAM_FAILURE },
+	{ "PAGES", "TWICE", PROGRAM_TWICE }, { "PAGES", "RANDOM", PROGRAM_RANDOM },
 };
 
 static const struct text_part text_parts[] = {
 	{ "FEATURE_FLAGS", "FEATURE", WIRE_FEATURE_MASK },
 	{ "SLOT_CMD", "SLOT_OP", 0xf },
 	{ "SLOT_CMD", "SLOT_PATH", 0x30 },
+	{ "DMA_MAP_FLAGS", "DMA_MAP_ATTR", WIRE_DMA_MAP_REPLACE },
+	{ "DMA_MAP_FLAGS", "DMA_MAP_ATTR", WIRE_DMA_MAP_BACKING },
+	{ "DMA_MAP_FLAGS", "DMA_MAP_ATTR", WIRE_DMA_MAP_INDIRECT },
+};
+
+/* Sets of bits that are attribute words of the vIOMMU extension, or laid out like them. */
+static const char *const text_attributes[] = {
+	"DMA_MAP_FLAGS", "DMA_UNMAP_ATTR", "PAGE_REQUEST_ATTR", "SLOT_CMD",
 };
 
 /* The rows of a set follow each other. */
@@ -93,11 +105,24 @@ const char *text_field_set(const struct program_step *step, uint32_t index)
 	if (step->op != PROGRAM_SLOT && index < PROGRAM_HEADER &&
 	    rows[index].offset == offsetof(struct wire_header, error))
 		return "ERRNO";
+	if (step->op != PROGRAM_SLOT && rows[index].command == WIRE_DMA_UNMAP &&
+	    rows[index].offset == offsetof(struct wire_dma_unmap, flags))
+		return "DMA_UNMAP_ATTR";
 	return rows[index].constants;
+}
+
+bool text_is_attribute(const char *set)
+{
+	for (size_t i = 0; i < sizeof(text_attributes) / sizeof(*text_attributes); i++)
+		if (set && strcmp(text_attributes[i], set) == 0)
+			return true;
+	return false;
 }
 
 const char *text_number_set(const struct program_step *step)
 {
+	if (step->op == PROGRAM_PAGES)
+		return "PAGES";
 	return step->op == PROGRAM_POKE ? "SLOT_STEP" : NULL;
 }
 
@@ -135,6 +160,11 @@ const char *text_expect_name(uint32_t expect)
 		break;
 	}
 	return NULL;
+}
+
+const char *text_pages(uint32_t how)
+{
+	return text_constant_name("PAGES", how);
 }
 
 const char *text_errno(uint32_t number)

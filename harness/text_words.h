@@ -28,6 +28,9 @@ const struct text_part *text_part(const char *set, size_t index);
 /* The set of constants of a field, or NULL. */
 const char *text_field_set(const struct program_step *step, uint32_t index);
 
+/* Is it the set of an attribute word, which may have a PASID? It is written PASID(number). */
+bool text_is_attribute(const char *set);
+
 /* The set of constants of number[index] of a step, or NULL. */
 const char *text_number_set(const struct program_step *step);
 

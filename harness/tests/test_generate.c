@@ -194,6 +194,36 @@ static void stories_lead_somewhere(void **state)
 	assert_true(clients > 0);
 }
 
+/* Who offers the vIOMMU extension maps in spaces, has its device ask for pages, and answers. */
+static void an_extension_that_is_offered_is_used(void **state)
+{
+	struct generate generate;
+	uint32_t offers = 0, spaces = 0, asks = 0, answers = 0, others = 0;
+
+	(void)state;
+	generate_seed(&generate, 8);
+	for (int i = 0; i < SEEDS; i++) {
+		struct generate_sketch sketch;
+		bool spaced = false;
+
+		generate_program(&generate, &program, 6);
+		assert_valid(&program);
+		generate_sketch(&program, program.count, &sketch);
+		for (uint32_t k = 0; k < sketch.nmaps; k++)
+			spaced = spaced || sketch.map[k].attr;
+		offers += sketch.extended & 1;
+		spaces += sketch.extended & 1 && spaced;
+		asks += count_of_op(&program, PROGRAM_PAGES) && count_of_op(&program, PROGRAM_SLOT);
+		answers += count_of(&program, WIRE_PAGE_RESPONSE) > 0;
+		others += !sketch.extended && count_of_op(&program, PROGRAM_PAGES);
+	}
+	assert_in_range(offers, SEEDS / 5, SEEDS / 2);
+	assert_true(spaces > SEEDS / 20);
+	assert_true(asks > SEEDS / 20);
+	assert_true(answers > SEEDS / 50);
+	assert_true(others < SEEDS / 100);
+}
+
 /* A program without room for a story is as good as one with. */
 static void story_may_find_no_room(void **state)
 {
@@ -224,6 +254,7 @@ int main(void)
 		cmocka_unit_test(crossing_takes_of_both),
 		cmocka_unit_test(what_is_made_up_can_be_packed),
 		cmocka_unit_test(stories_lead_somewhere),
+		cmocka_unit_test(an_extension_that_is_offered_is_used),
 		cmocka_unit_test(story_may_find_no_room),
 	};
 

@@ -56,11 +56,25 @@ static void is_mapped(struct judged *j, uint32_t attr, uint64_t address, uint64_
 	tell(j, WIRE_DMA_MAP, MAP(RW | attr, address, size), NOTHING, "");
 }
 
+static void sent(struct judged *j, uint16_t command, struct judged_part part,
+		 const char *requirement)
+{
+	const struct wire_header header = { .id = 7, .command = command };
+
+	judged_message(j, &header, part, true);
+	found(j, requirement);
+}
+
 static void is_removed(struct judged *j, uint32_t flags, uint64_t removed, const char *requirement)
 {
+	const struct wire_page_request marker = { .attr = flags & ~WIRE_DMA_UNMAP_ALL };
 	const struct wire_dma_unmap reply = { 24, flags, 0, removed };
 
-	tell(j, WIRE_DMA_UNMAP, UNMAP(flags, 0, 0), PART(reply), requirement);
+	ask(j, WIRE_DMA_UNMAP, UNMAP(flags, 0, 0));
+	if (flags & WIRE_ATTR_PASID_VALID && flags & WIRE_DMA_UNMAP_ALL)
+		sent(j, WIRE_PAGE_REQUEST, PART(marker), "");
+	answer(j, WIRE_DMA_UNMAP, PART(reply));
+	found(j, requirement);
 }
 
 /* Refused, with that errno; another one is found. */
@@ -73,6 +87,17 @@ static void must_name(struct judged *j, uint16_t command, struct judged_part par
 	assert_int_equal(allowed(j).errnos[0], number);
 	answer_error(j, command);
 	found(j, requirement);
+}
+
+/* Refused, and that is what comes. */
+static void is_refused(struct judged *j, uint16_t command, struct judged_part part,
+		       const char *requirement)
+{
+	ask(j, command, part);
+	assert_false(allowed(j).ok);
+	assert_string_equal(allowed(j).requirement, requirement);
+	answer_error(j, command);
+	found(j, "");
 }
 
 /* ---- the capability ---- */
@@ -208,15 +233,6 @@ static void silent_maps_are_in_doubt_until_their_space_ends(void **state)
 
 /* ---- what the server sends ---- */
 
-static void sent(struct judged *j, uint16_t command, struct judged_part part,
-		 const char *requirement)
-{
-	const struct wire_header header = { .id = 7, .command = command };
-
-	judged_message(j, &header, part, true);
-	found(j, requirement);
-}
-
 static void dma_is_judged_in_its_space(void **state)
 {
 	struct judged *j = *state;
@@ -279,7 +295,167 @@ static void groups_are_told_apart_and_have_credit(void **state)
 	many = group_of(4, 4, 2);
 	sent(j, WIRE_PAGE_REQUEST, PART(many), "VE-CRED-001");
 	tell(j, WIRE_DEVICE_RESET, NOTHING, NOTHING, "");
+	many = group_of(5, 4, 2);
 	sent(j, WIRE_PAGE_REQUEST, PART(many), "");
+	tell(j, WIRE_DEVICE_RESET, NOTHING, NOTHING, "");
+	sent(j, WIRE_PAGE_REQUEST, PART(many), "VE-REQ-008");
+}
+
+/* Responses to groups that have ended find nothing, whatever has ended them. */
+static void ended_groups_find_no_response(void **state)
+{
+	struct judged *j = *state;
+	const struct wire_feature set = {
+		sizeof(set) + 8, WIRE_FEATURE_SET | WIRE_FEATURE_MIG_DEVICE_STATE,
+	};
+	uint8_t stop[sizeof(set) + 8] = { 0 };
+	const uint32_t state_stop = WIRE_STATE_STOP;
+	struct group one;
+
+	one = group_of(1, 0, 1);
+	sent(j, WIRE_PAGE_REQUEST, PART(one), "");
+	tell(j, WIRE_PAGE_RESPONSE, RESPONSE(1, 0, 0), NOTHING, "");
+	must_name(j, WIRE_PAGE_RESPONSE, RESPONSE(1, 0, 0), ENOENT, "VE-RESP-009");
+	one = group_of(2, 0, 1);
+	sent(j, WIRE_PAGE_REQUEST, PART(one), "");
+	is_removed(j, P(2) | WIRE_DMA_UNMAP_ALL, 0, "");
+	may_fail(j, WIRE_PAGE_RESPONSE, RESPONSE(2, 0, 0));
+	is_removed(j, P(1) | WIRE_DMA_UNMAP_ALL, 0, "");
+	must_name(j, WIRE_PAGE_RESPONSE, RESPONSE(2, 0, 0), ENOENT, "VE-RESP-009");
+	one = group_of(3, 0, 1);
+	sent(j, WIRE_PAGE_REQUEST, PART(one), "");
+	tell(j, WIRE_DEVICE_RESET, NOTHING, NOTHING, "");
+	must_name(j, WIRE_PAGE_RESPONSE, RESPONSE(3, 0, 0), ENOENT, "VE-RESP-009");
+	one = group_of(4, 0, 1);
+	sent(j, WIRE_PAGE_REQUEST, PART(one), "");
+	memcpy(stop, &set, sizeof(set));
+	memcpy(stop + sizeof(set), &state_stop, sizeof(state_stop));
+	tell(j, WIRE_DEVICE_FEATURE, PART(stop), PART(stop), "");
+	is_refused(j, WIRE_PAGE_RESPONSE, RESPONSE(4, 1, 0), "VE-RESP-009");
+}
+
+/* While nothing happens a group waits for its response. */
+static void outstanding_groups_are_found(void **state)
+{
+	const struct model_options options = { .fresh = true, .still = true };
+	const struct wire_region_access write = { .region = 0, .count = 0 };
+	struct judged *j = *state;
+	struct group one = group_of(1, 0, 1), two = group_of(2, 1, 1), three = group_of(3, 2, 1);
+
+	model_renew(j->model, &options);
+	negotiated(j, FULL, FULL, "");
+	sent(j, WIRE_PAGE_REQUEST, PART(one), "");
+	sent(j, WIRE_PAGE_REQUEST, PART(two), "");
+	sent(j, WIRE_PAGE_REQUEST, PART(three), "");
+	is_mapped(j, P(1), BASE, PAGE);
+	must_work(j, WIRE_PAGE_RESPONSE, RESPONSE(2, 0, 0), "VE-RESP-003");
+	tell(j, WIRE_REGION_WRITE, PART(write), PART(write), "");
+	may_fail(j, WIRE_PAGE_RESPONSE, RESPONSE(1, 0, 0));
+	model_passed(j->model);
+	may_fail(j, WIRE_PAGE_RESPONSE, RESPONSE(3, 0, 0));
+}
+
+/* Whether a space has begun is not known where nobody saw its first mapping made. */
+static void spaces_may_have_begun(void **state)
+{
+	struct judged *j = *state;
+
+	is_mapped(j, P(1), BASE, PAGE);
+	is_mapped(j, P(2), BASE, PAGE);
+	is_removed(j, P(1) | WIRE_DMA_UNMAP_RANGE, PAGE, "");
+	ask_flagged(j, WIRE_DMA_MAP, MAP(RW | P(3), BASE, PAGE), WIRE_NO_REPLY);
+	may_fail(j, WIRE_DMA_MAP, MAP(RW | P(3), BASE + PAGE, PAGE));
+	is_removed(j, P(1) | WIRE_DMA_UNMAP_ALL, 0, "");
+	may_fail(j, WIRE_DMA_MAP, MAP(RW | P(3), BASE + 2 * PAGE, PAGE));
+}
+
+/* A group may have been on its way when what ends it went out. */
+static void groups_on_their_way_may_have_ended(void **state)
+{
+	const struct model_options options = { .fresh = true, .still = true };
+	const struct wire_region_access write = { .region = 0, .count = 0 };
+	struct judged *j = *state;
+	struct group one = group_of(1, 0, 3), two = group_of(2, 1, 3), three = group_of(3, 2, 1);
+
+	model_renew(j->model, &options);
+	negotiated(j, FULL, FULL, "");
+	ask_flagged(j, WIRE_DEVICE_RESET, NOTHING, WIRE_NO_REPLY);
+	sent(j, WIRE_PAGE_REQUEST, PART(one), "");
+	sent(j, WIRE_PAGE_REQUEST, PART(two), "");
+	may_fail(j, WIRE_PAGE_RESPONSE, RESPONSE(1, 0, 0));
+	ask(j, WIRE_REGION_WRITE, PART(write));
+	sent(j, WIRE_PAGE_REQUEST, PART(three), "");
+	answer(j, WIRE_REGION_WRITE, PART(write));
+	may_fail(j, WIRE_PAGE_RESPONSE, RESPONSE(3, 0, 0));
+	ask(j, WIRE_PAGE_RESPONSE, RESPONSE(4, 0, 0));
+	one = group_of(4, 3, 1);
+	sent(j, WIRE_PAGE_REQUEST, PART(one), "");
+	answer(j, WIRE_PAGE_RESPONSE, NOTHING);
+	may_fail(j, WIRE_PAGE_RESPONSE, RESPONSE(4, 0, 0));
+}
+
+/* What the server sends may have been on its way when an unmap without reply went out. */
+static void dma_may_come_behind_a_silent_removal(void **state)
+{
+	struct judged *j = *state;
+	const struct wire_dma_access_attr there = { BASE, PAGE, P(1) };
+
+	is_mapped(j, P(1), BASE, PAGE);
+	ask_flagged(j, WIRE_DMA_UNMAP, UNMAP(P(1) | WIRE_DMA_UNMAP_RANGE, BASE, PAGE),
+		    WIRE_NO_REPLY);
+	sent(j, WIRE_DMA_READ, PART(there), "");
+	is_mapped(j, P(2), BASE, PAGE);
+	sent(j, WIRE_DMA_READ, PART(there), "DMA-RW-003");
+}
+
+static void markers_come_before_their_reply(void **state)
+{
+	struct judged *j = *state;
+	const struct wire_dma_unmap reply = { 24, P(1) | WIRE_DMA_UNMAP_ALL, 0, 0 };
+	const struct wire_page_request other = { .attr = P(2) };
+
+	is_removed(j, P(1) | WIRE_DMA_UNMAP_ALL, 0, "");
+	ask(j, WIRE_DMA_UNMAP, UNMAP(P(1) | WIRE_DMA_UNMAP_ALL, 0, 0));
+	sent(j, WIRE_PAGE_REQUEST, PART(other), "");
+	answer(j, WIRE_DMA_UNMAP, PART(reply));
+	found(j, "VE-ALL-005");
+}
+
+/* A mapping by the window at 0x200000, which has two pages. */
+static struct judged_part indirect(uint64_t offset)
+{
+	static struct wire_dma_map map;
+
+	map = (struct wire_dma_map){ 32, RW | WIRE_DMA_MAP_INDIRECT, offset, BASE, PAGE };
+	return PART(map);
+}
+
+static void windows_are_a_space_of_their_own(void **state)
+{
+	static const char all[] = "{\"version\":1,\"backing\":true}";
+	static const struct model_fd file = {
+		.kind = MODEL_FD_MEMORY, .writable = true, .size = 1 << 20,
+	};
+	struct judged *j = *state;
+	const struct wire_dma_map map = { 32, RW | WIRE_DMA_MAP_BACKING, 0, 0x200000, 2 * PAGE };
+	struct judged_part window = { &map, sizeof(map), &file, 1 };
+	struct judged_part filed = indirect(0x200000);
+
+	negotiated(j, all, all, "");
+	is_refused(j, WIRE_DMA_MAP, PART(map), "VE-BACK-001");
+	is_refused(j, WIRE_DMA_MAP, indirect(0x200000), "VE-BACK-003");
+	tell(j, WIRE_DMA_MAP, window, NOTHING, "");
+	must_name(j, WIRE_DMA_MAP, window, EEXIST, "VE-BACK-002");
+	is_refused(j, WIRE_DMA_MAP, indirect(0x202000), "VE-BACK-003");
+	filed.fds = &file;
+	filed.nfds = 1;
+	is_refused(j, WIRE_DMA_MAP, filed, "VE-BACK-003");
+	may_fail(j, WIRE_DMA_MAP, indirect(0x201000));
+	is_refused(j, WIRE_DMA_UNMAP, UNMAP(WIRE_DMA_UNMAP_BACKING, 0x200000, PAGE),
+		   "VE-UNMAP-001");
+	tell(j, WIRE_DMA_UNMAP, UNMAP(WIRE_DMA_UNMAP_BACKING, 0x200000, 2 * PAGE),
+	     UNMAP(WIRE_DMA_UNMAP_BACKING, 0x200000, 2 * PAGE), "");
+	is_refused(j, WIRE_DMA_MAP, indirect(0x200000), "VE-BACK-003");
 }
 
 static void responses_have_a_form(void **state)
@@ -289,7 +465,7 @@ static void responses_have_a_form(void **state)
 	must_fail(j, WIRE_PAGE_RESPONSE, RESPONSE(1, 7, 0), "VE-RESP-008");
 	must_fail(j, WIRE_PAGE_RESPONSE, RESPONSE(1, 0, 1), "VE-RESP-008");
 	must_fail(j, WIRE_PAGE_RESPONSE, ZEROS(4), "VE-RESP-008");
-	must_fail(j, WIRE_PAGE_RESPONSE, RESPONSE(0, 0, 0), "VE-RESP-009");
+	must_name(j, WIRE_PAGE_RESPONSE, RESPONSE(0, 0, 0), ENOENT, "VE-RESP-009");
 	may_fail(j, WIRE_PAGE_RESPONSE, RESPONSE(1, 15, 0));
 }
 
@@ -321,6 +497,13 @@ int main(void)
 		NEGOTIATED(page_requests_have_a_form),
 		NEGOTIATED(groups_are_told_apart_and_have_credit),
 		NEGOTIATED(responses_have_a_form),
+		NEGOTIATED(ended_groups_find_no_response),
+		GREETING(outstanding_groups_are_found),
+		NEGOTIATED(spaces_may_have_begun),
+		GREETING(groups_on_their_way_may_have_ended),
+		NEGOTIATED(dma_may_come_behind_a_silent_removal),
+		NEGOTIATED(markers_come_before_their_reply),
+		GREETING(windows_are_a_space_of_their_own),
 		GREETING(responses_need_page_requests),
 	};
 

@@ -368,7 +368,7 @@ static void a_message_cut_short_is_recorded_as_such(void **state)
 	program_clear(&two);
 	step = program_insert(&two, 0);
 	assert_int_equal(pack_unmessage(&two, step, bytes, 22), 0);
-	assert_records("dma_map(header.msg_size=0x16, argsz=0x11111111, flags=READ|0x1110)"
+	assert_records("dma_map(header.msg_size=0x16, argsz=0x11111111, flags=READ|PASID(1)|0x10)"
 		       " (cut: 22)");
 	assert_int_equal(pack_message(&two, step, &context, message, sizeof(message)), 48);
 	assert_memory_equal(message, bytes, 22);

@@ -148,6 +148,21 @@ static void bases_take_numbers_up_and_down(void **state)
 	assert_int_equal(one.step[0].field[7].number, 1);
 }
 
+static void attribute_words_have_names(void **state)
+{
+	(void)state;
+	assert_same("dma_map(flags=REPLACE|READ|PASID(3), size=0x1000)\n");
+	assert_same("dma_map(flags=BACKING|INDIRECT|WRITE|PASID(0)|0x10)\n");
+	assert_same("dma_unmap(flags=ALL|RANGE|BACKING|PASID(0xfffff))\n");
+	assert_same("slot(0, cmd=FILL|PAGES|TRANSLATE|PASID(9))\n");
+	assert_prints("dma_unmap(flags=0x3300)", "dma_unmap(flags=RANGE|PASID(3))\n");
+	assert_prints("dma_map(flags=0x3000)", "dma_map(flags=0x3000)\n");
+	assert_same("page_response(cookie=cookie+1, code=INVALID)\n");
+	assert_same("pages(how=AT_ONCE, fd=r3) (on: c1)\n");
+	assert_refused("dma_map(flags=PASID(1048576))", 1, 21, "1048576 is above 1048575");
+	assert_refused("dma_map(flags=PASID)", 1, 20, "')' where '(' is wanted");
+}
+
 static void what_can_be_written_in_many_ways_is_printed_in_one(void **state)
 {
 	(void)state;
@@ -381,6 +396,7 @@ int main(void)
 		cmocka_unit_test(every_op_is_printed_and_read),
 		cmocka_unit_test(every_property_is_printed_and_read),
 		cmocka_unit_test(bases_take_numbers_up_and_down),
+		cmocka_unit_test(attribute_words_have_names),
 		cmocka_unit_test(what_can_be_written_in_many_ways_is_printed_in_one),
 		cmocka_unit_test(a_step_knows_its_line),
 		cmocka_unit_test(unknown_names_are_guessed),
