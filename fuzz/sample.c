@@ -157,7 +157,8 @@ static int sample_fork(void (*run)(const struct explore_scenario *scenario),
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
 		return SAMPLE_BROKEN;
-	unlink(sample.argv ? sample.path : "");
+	if (sample.argv)
+		unlink(sample.path);
 	return WEXITSTATUS(status);
 }
 
@@ -183,7 +184,7 @@ static void sample_all(const struct explore_scenario *scenario)
 	shared->seconds = sample_seconds() - start;
 }
 
-/* Runs the sample again, and keeps what was sent when it shows the same. */
+/* Runs the sample again, and keeps what was sent when it showed something last. */
 static void sample_keep(const struct explore_scenario *scenario)
 {
 	char path[256], first[sizeof(shared->violation)];

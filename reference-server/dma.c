@@ -94,6 +94,7 @@ void dma_detach(struct dma *dma)
 	if (!fault_on(FAULT_unmap_keeps_backing))
 		window_clear(&dma->windows);
 	dma->going.on = false;
+	dma->strides = 0;
 	dma->quiescing = false;
 	dma->session = NULL;
 }

@@ -143,6 +143,7 @@ struct dma {
 	struct range range;
 	uint64_t since;
 	struct dma_going going;
+	uint32_t strides;		/* of going over tables since others had their turn */
 };
 
 /* Quotas of a client, beside the number of mappings that was negotiated with it. */

@@ -125,8 +125,11 @@ static void dma_make_room(struct dma *dma)
 	while ((space = space_set_empty(&dma->pasids, &at)) != NULL) {
 		dma->crowded = false;
 		space_set_drop(&dma->pasids, space);
-		if (!hazard_overlaps_in(&dma->hazards, space->number, 0, SPACE_PAGES - 1))
-			break;
+		if (!hazard_overlaps_in(&dma->hazards, space->number, 0, SPACE_PAGES - 1)) {
+			/* Whose place this becomes knows nothing of nodes that were put aside. */
+			space_reclaim(space);
+			return;
+		}
 		space_set_add(&dma->pasids, space);
 	}
 }

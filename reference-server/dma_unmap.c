@@ -6,7 +6,7 @@
 #include "dma_table.h"
 #include "fault.h"
 
-/* So many mappings are taken out before others have their turn. */
+/* So many mappings are taken out before others have their turn, by however many messages. */
 #define DMA_STRIDE 4096
 
 /* The forms: of exactly one mapping, of those in a range, of all. */
@@ -132,14 +132,15 @@ static int dma_unmap_walk(struct dma *dma)
 	struct space_mapping there;
 	uint64_t entry;
 
-	for (int i = 0; going->table; i++) {
+	for (; going->table; dma->strides++) {
 		if (going->next > going->last ||
 		    !space_overlap(going->table, going->next, going->last, &there)) {
 			if (!dma_unmap_turn(dma))
 				break;
 			continue;
 		}
-		if (i >= DMA_STRIDE) {
+		if (dma->strides >= DMA_STRIDE) {
+			dma->strides = 0;
 			dma_kick(dma);
 			return -EINPROGRESS;
 		}

@@ -279,7 +279,7 @@ int fault_select(const char *name);
 /* One line "name: sentence" for each fault of one of the first two lists to standard output. */
 void fault_print(bool floods);
 
-/* The name and the sentence of one of the third list, counted from 0; false: there are no more. */
+/* The name and the sentence of one of FAULT_ORDER_LIST, from 0 on; false: there are no more. */
 bool fault_order(unsigned int number, const char **name, const char **sentence);
 
 /* Takes memory that nobody gives back. */

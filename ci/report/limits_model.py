@@ -24,7 +24,8 @@ from vuc.measure import METRICS
 ROOT = Path(__file__).resolve().parents[2]
 FLOODS = ROOT / "cases" / "floods"
 FAMILIES = {"maps": "Mappings", "files": "Files and descriptors", "streams": "Messages and replies",
-            "clients": "Clients, and what the device does", "spaces": "Address spaces",
+            "clients": "Clients, and what the device does", "pasids": "Address spaces",
+            "paging": "Page requests", "slow_files": "Memory whose pages never come",
             "workloads": "What guests do"}
 OURS = "reference"  # stands first
 # Address space is left out: what is mapped of a large file says little of what it costs.
@@ -240,7 +241,8 @@ def refusal(one: Mapping[str, Any]) -> str:
     if one["refused_at"]:
         errnos = "/".join("no reason" if name == "0" else name for name in one["errnos"])
         at = one["refused_at"][0]
-        return f"every one: {errnos}" if at < 2 else f"after {at:,.0f}: {errnos}"
+        where = "every one" if at < 2 else f"after {at:,.0f}"
+        return f"{where}: {errnos}" if errnos else where
     return "closes the connection" if one["ended"] else "-"
 
 

@@ -81,7 +81,7 @@ def test_failure_as_expected_is_known_with_its_reason():
     assert (verdict.word, verdict.reason, verdict.link) == (KNOWN, ERRNO.reason, "l")
 
 
-def test_other_failure_of_a_known_case_fails_even_above_the_gate():
+def test_other_failure_of_a_known_case_fails_even_below_the_gate():
     verdict = Judge(register(), "must", (ERRNO,)).trouble(
         "dma_map/overlap", Trouble("reply.field", SHOULD, "")
     )

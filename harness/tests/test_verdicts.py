@@ -437,20 +437,38 @@ def test_odd_name(session, what):
 """
 
 
+def xmllint(file):
+    """What validates the JUnit report against our schema, when it has ended."""
+    assert shutil.which("xmllint"), "xmllint (package libxml2-utils) is needed"
+    words = ["xmllint", "--noout", "--schema", str(ROOT / "ci/junit.xsd"), str(file)]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
 @PROCESSES
 @pytest.mark.parametrize("defect", ["", "refuse 13"], ids=["unexpected-pass", "known"])
 def test_reports_match_their_schemas(tmp_path, processes, defect):
-    assert shutil.which("xmllint"), "xmllint (package libxml2-utils) is needed"
     run = Suite(tmp_path, EVERYTHING).run(
         "-n", processes, defect=defect, extra=KNOWN_RESET.format(code="reply.unexpected-error")
     )
     assert list(errors(run.report, SCHEMA, SCHEMA)) == []
     assert set(run.words().values()) >= {"PASS", "FAIL", "DEVIATES", "SKIP", "BROKEN"}
-    lint = subprocess.run(
-        ["xmllint", "--noout", "--schema", str(ROOT / "ci/junit.xsd"), str(run.junit)],
-        capture_output=True, text=True, check=False,
-    )
+    lint = xmllint(run.junit)
     assert lint.returncode == 0, lint.stderr
+
+
+@pytest.mark.parametrize(("good", "bad"), [
+    ('errors="0"', 'errors="none"'),
+    (' name="test_reset"', ""),
+    ("<testcase ", "<case/><testcase "),
+    ("</testcase>", '<skipped type="pytest.skip" message="" /></testcase>'),
+], ids=["no-number", "no-name", "unknown-element", "skip-without-a-reason"])
+def test_junit_schema_finds_what_does_not_fit(suite, tmp_path, good, bad):
+    text = suite.run().junit.read_text(encoding="utf-8")
+    assert good in text
+    file = tmp_path / "bad.xml"
+    file.write_text(text.replace(good, bad, 1), encoding="utf-8")
+    lint = xmllint(file)
+    assert lint.returncode == 3 and "fails to validate" in lint.stderr
 
 
 def test_loss_of_a_process_of_the_suite_is_broken(tmp_path):

@@ -313,7 +313,7 @@ class Runner:
         main.longrepr = None if word == PASS else self.listing(item, result)
         main.outcome = {PASS: "passed", FAIL: "failed", BROKEN: "failed"}.get(word, "skipped")
         if main.outcome == "skipped":
-            reason = result["reason"] or f"{result['blamed_level']}, above the gate"
+            reason = result["reason"] or f"{result['blamed_level']}, below the gate"
             main.wasxfail = f"{result['code']} [{result['blamed']}]: {reason}"
 
     def listing(self, item: pytest.Item, result: dict) -> str:

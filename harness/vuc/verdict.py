@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Verdicts: what became of a case, at which level, and what that means for the run.
 
-PASS, FAIL, KNOWN (failed as the profile says), DEVIATES (failed above the gate), SKIP (not run,
+PASS, FAIL, KNOWN (failed as the profile says), DEVIATES (failed below the gate), SKIP (not run,
 something is missing) and BROKEN (the harness failed) are six different words. Pure functions: no
 pytest, no server.
 """

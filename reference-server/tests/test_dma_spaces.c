@@ -194,13 +194,15 @@ static void a_space_without_mappings_makes_room(void **state)
 {
 	struct bench *bench = *state;
 	struct hazard_set *hazards = &bench->dma.hazards;
+	size_t bytes;
 
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(map(bench, RW | PASID(i), 0, 1, 0), 0);
+	bytes = space_bytes(&bench->dma.space);
 	for (int i = 0; i < 50; i++) {
-		assert_int_equal(unmap(bench, PASID(i) | (i % 2 ? RANGE : 0), 0, 1), 0);
-		/* Not while somebody looks into it. */
+		/* Not while somebody looks into it, who keeps its node as well. */
 		hazard_publish_in(hazards, 0, (uint32_t)i + 1, 7, 7);
+		assert_int_equal(unmap(bench, PASID(i) | (i % 2 ? RANGE : 0), 0, 1), 0);
 		assert_int_equal(map(bench, RW | PASID(i + 3), 0, 1, 0), -ENOSPC);
 		hazard_clear(hazards, 0);
 		assert_int_equal(map(bench, RW | PASID(i + 3), 0, 1, 0), 0);
@@ -208,6 +210,7 @@ static void a_space_without_mappings_makes_room(void **state)
 		assert_int_equal(look(bench, (uint32_t)i + 4, 0), 0);
 		assert_int_equal(map(bench, RW | PASID(i), 0, 1, 0), -ENOSPC);
 	}
+	assert_int_equal(space_bytes(&bench->dma.space), bytes);
 	/* Where there is room, it stays. */
 	assert_int_equal(unmap(bench, PASID(50) | ALL, 0, 0), 0);
 	assert_int_equal(unmap(bench, PASID(51), 0, 1), 0);
@@ -291,6 +294,22 @@ static void many_go_some_at_a_time(void **state)
 	assert_int_equal(bench->dma.count, 0);
 	assert_int_equal(space_bytes(&bench->dma.space), 0);
 	assert_true(released(bench));
+}
+
+static void many_small_spaces_go_some_at_a_time(void **state)
+{
+	struct bench *bench = *state;
+	int rounds = 0;
+
+	for (uint64_t i = 0; i < 6000; i++)
+		assert_int_equal(map(bench, RW | PASID(i % 3), i * 0x1000, 1, 0), 0);
+	for (int i = 0; i < 3; i++) {
+		for (; unmap(bench, ALL | PASID(i), 0, 0) == -EINPROGRESS; rounds++)
+			dma_awake(&bench->dma);
+		assert_int_equal(removed(bench), UINT64_C(2000) * DMA_PAGE);
+	}
+	assert_int_equal(rounds, 1);
+	assert_int_equal(bench->dma.count, 0);
 }
 
 static void only_references_in_the_space_and_range_are_waited_for(void **state)
@@ -563,6 +582,7 @@ int main(void)
 		CASE(all_is_of_one_space),
 		CASE(a_range_takes_what_lies_in_it),
 		CASE(many_go_some_at_a_time),
+		CASE(many_small_spaces_go_some_at_a_time),
 		CASE(only_references_in_the_space_and_range_are_waited_for),
 		CASE(a_mapping_changes_without_a_hole),
 		CASE(the_end_of_a_pasid_is_marked_before_the_reply),
