@@ -17,7 +17,6 @@
 
 #define LINK_OURS 0x8000u	/* ids of what is asked here */
 #define LINK_DOOR_SIZE 4096u
-#define LINK_READS 16u
 #define LINK_VERSION "{\"capabilities\":{\"viommu\":{\"version\":1,\"pasid_bits\":8," \
 		     "\"max_pasids\":4,\"page_requests\":64,\"unmap_range\":true," \
 		     "\"replace\":true}%s,\"max_msg_fds\":8}}"

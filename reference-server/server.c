@@ -26,6 +26,7 @@ struct server {
 	bool done;
 	bool accepts;		/* the listener is polled */
 	struct server_instance **instances;
+	struct server_instance *lost;	/* whose threads have not come back */
 };
 
 /* Marks the two descriptors that are no connection. */
@@ -182,7 +183,7 @@ static uint64_t server_wind(struct server *server, struct server_instance *insta
 		return next;
 	if (server_open_instance(server, instance->number))
 		return now + 1;
-	server_instance_retire(instance);
+	server_instance_retire(&server->lost, instance);
 	return CLOCK_NEVER;
 }
 
@@ -191,7 +192,7 @@ static int server_timers(struct server *server)
 {
 	uint64_t now = clock_now(), next = CLOCK_NEVER;
 
-	server_instance_reap();
+	server_instance_reap(&server->lost);
 	for (uint32_t i = 0; i < server->options.devices; i++) {
 		struct server_instance *instance = server->instances[i];
 

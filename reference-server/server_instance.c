@@ -16,9 +16,6 @@
  * given up. A chunk takes microseconds. */
 #define SERVER_T_WIND 1000u
 
-/* Until their threads come back, if they ever do; nothing of them is used. */
-static struct server_instance *server_retired;
-
 static void server_instance_wire(struct server_instance *instance,
 				 const struct server_options *options)
 {
@@ -186,21 +183,21 @@ bool server_instance_is_lost(const struct server_instance *instance, uint64_t no
 	       now >= instance->since + SERVER_T_WIND;
 }
 
-void server_instance_retire(struct server_instance *instance)
+void server_instance_retire(struct server_instance **lost, struct server_instance *instance)
 {
 	unsigned int count = 1;
 
-	instance->next = server_retired;
-	server_retired = instance;
+	instance->next = *lost;
+	*lost = instance;
 	for (; instance->next; instance = instance->next)
 		count++;
 	log_info("device %u: DMA never came back, given up with its threads (%u so far)",
-		 server_retired->number, count);
+		 (*lost)->number, count);
 }
 
-void server_instance_reap(void)
+void server_instance_reap(struct server_instance **lost)
 {
-	struct server_instance **link = &server_retired;
+	struct server_instance **link = lost;
 
 	while (*link) {
 		struct server_instance *instance = *link;

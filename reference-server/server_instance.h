@@ -78,13 +78,16 @@ uint64_t server_instance_wind(struct server_instance *instance, uint64_t now);
 /* Whether it has to be replaced. */
 bool server_instance_is_lost(const struct server_instance *instance, uint64_t now);
 
-/* Keeps an instance that is lost, until server_instance_reap() finds its threads back. */
-void server_instance_retire(struct server_instance *instance);
+/*
+ * Puts an instance that is lost into a list, until server_instance_reap() finds its threads back.
+ * Nothing of it is used any more.
+ */
+void server_instance_retire(struct server_instance **lost, struct server_instance *instance);
 
 /*
- * Frees the instances that are lost and whose threads have come back after all: to be called when
- * a descriptor dma_wake_fd() of one was readable, which is polled until then.
+ * Frees the instances of the list whose threads have come back after all. Their dma_wake_fd() is
+ * polled until then, so each round of the loop is often enough.
  */
-void server_instance_reap(void);
+void server_instance_reap(struct server_instance **lost);
 
 #endif
