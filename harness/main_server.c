@@ -206,7 +206,7 @@ int main_server_begin(const struct main_server *server, struct main_watch *watch
 {
 	int error;
 
-	*watch = (struct main_watch){ .started = server->argv };
+	*watch = (struct main_watch){ .started = server->argv, .once = server->once };
 	if (server->argv) {
 		error = main_place(watch);
 		if (!error)

@@ -12,6 +12,7 @@
 
 #define MAIN_STACKS 65536
 #define MAIN_STOP_MS 10000
+#define MAIN_LAST_MS 1000	/* for a server to end: one that panics may print a trace first */
 #define MAIN_LOG 65536
 #define MAIN_LOG_LINES 40
 #define MAIN_MAGIC 0x414d4456u	/* the first register of the test device */
@@ -115,7 +116,7 @@ bool main_watch_end(struct main_watch *watch, struct verdict *verdict, int short
 	bool dead;
 
 	/* Time to fall over what the end of the connections leaves behind. */
-	(void)target_wait_exit(watch->target, short_ms);
+	(void)target_wait_exit(watch->target, watch->once ? MAIN_LAST_MS : short_ms);
 	target_state(watch->target, &state);
 	dead = main_watch_state(watch, &state, false, verdict);
 	if (!dead && watch->hung && state.phase == TARGET_RUNNING)

@@ -12,6 +12,7 @@
 struct main_watch {
 	struct target *target;	/* NULL until it is there */
 	bool started;		/* by us: it is stopped at the end */
+	bool once;		/* it ends with its connection, and is given time for that */
 	bool hung;		/* it has left something unanswered */
 	uint32_t step;		/* at which that was, or it left */
 	int64_t fds;		/* open when nobody was connected; negative if that is unknown */

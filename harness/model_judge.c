@@ -216,7 +216,7 @@ static bool model_no_message(const struct model_asked *asked, struct model_expec
 		return false;
 	model_refuse(out, "HDR-SIZE-002", "a msg_size of %u is below the header's",
 		     asked->header.msg_size);
-	out->silence = asked->header.flags & (WIRE_TYPE_MASK | WIRE_NO_REPLY);
+	out->silence = asked->channel || asked->header.flags & (WIRE_TYPE_MASK | WIRE_NO_REPLY);
 	out->closed = true;
 	return true;
 }

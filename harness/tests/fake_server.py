@@ -7,8 +7,9 @@ Serves any number of connections at a time. The defect shows when a command with
 crash, exit, hang, leak (a descriptor each time), leak-once, leak-late (for a while), print (a
 sanitizer report), silent, refuse (error instead of success), accept (success instead of an error),
 id (a wrong id in the reply). Without a number: exit-at-once, deaf (listens and never accepts),
-closes (every connection), mute (never answers). No defects but ways of life: many, sequential, one
-(ends with its first connection), announce (prints a line when it listens).
+closes (every connection), mute (never answers), dies-late (a while after its first connection). No
+defects but ways of life: many, sequential, one (ends with its first connection), announce (prints a
+line when it listens).
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Server:
     def run(self, listener: socket.socket) -> None:
         """Serves until a signal ends it; as "one", until its first connection has closed."""
         clients: list[socket.socket] = []
-        most = {"deaf": 0, "sequential": 1, "one": 1}.get(self.defect, 100)
+        most = {"deaf": 0, "sequential": 1, "one": 1, "dies-late": 1}.get(self.defect, 100)
         while True:
             waiting = [listener, *clients] if len(clients) < most else clients
             for ready in select.select(waiting, [], [])[0]:
@@ -108,7 +109,9 @@ class Server:
                 elif not self.serve(ready) or self.defect == "closes":
                     clients.remove(ready)
                     ready.close()
-                    if self.defect == "one":
+                    if self.defect == "dies-late":
+                        threading.Timer(LATE, os._exit, [3]).start()
+                    if self.defect in ("one", "dies-late"):
                         return
 
 

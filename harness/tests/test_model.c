@@ -162,6 +162,19 @@ static void command_on_the_twin_socket_is_not_executed(void **state)
 	found(j, "TWIN-IO-003");
 }
 
+/* The server need not read there, so that not even what is no message has to be refused. */
+static void size_below_the_header_on_the_twin_socket_may_stay_unread(void **state)
+{
+	struct judged *j = *state;
+	const struct wire_header header = { .id = 77, .command = WIRE_DEVICE_RESET };
+	const struct model_message message = { .header = &header, .channel = 1 };
+
+	assert_int_equal(model_sent(j->model, &message), 0);
+	assert_true(allowed(j).silence && allowed(j).closed && !allowed(j).ok);
+	model_waited(j->model);
+	found(j, "");
+}
+
 static void flags_without_meaning_may_be_refused_or_ignored(void **state)
 {
 	static const uint32_t strange[] = { WIRE_ERROR, 1u << 6, 1u << 31 };
@@ -481,6 +494,7 @@ int main(void)
 		JUDGED(answer_to_a_reply_is_found_where_that_is_read_strictly),
 		JUDGED(size_below_the_header_is_refused),
 		JUDGED(command_on_the_twin_socket_is_not_executed),
+		JUDGED(size_below_the_header_on_the_twin_socket_may_stay_unread),
 		JUDGED(flags_without_meaning_may_be_refused_or_ignored),
 		JUDGED(excess_may_be_refused),
 		JUDGED(server_out_of_descriptors_may_refuse_one),

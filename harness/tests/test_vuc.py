@@ -129,6 +129,13 @@ def test_defects_are_found(defect, exit_code, code, ends, tmp_path):
     assert f"{code}: " in done.stdout
 
 
+def test_death_behind_the_only_connection_is_waited_for(ends):
+    done = vuc("run", "--once", ends, *fake("dies-late"))
+    assert done.returncode == 3, done.stdout
+    assert "server.exit: " in done.stdout
+    assert vuc("run", "--once", ends, *fake("one")).returncode == 0
+
+
 def test_descriptors_that_stay_open_are_found(ends):
     done = vuc("run", ends, *fake("leak", RESET))
     assert done.returncode == 1, done.stdout
