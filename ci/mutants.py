@@ -10,6 +10,7 @@ on nothing but the text of the file and its headers, and is in the order of the 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections import Counter
@@ -69,7 +70,9 @@ class Mutant:
 def tree_of(path: Path, flags: Sequence[str]) -> dict:
     """clang's syntax tree of a file. CalledProcessError when it does not compile."""
     words = ["clang", *flags, "-fsyntax-only", "-w", "-Xclang", "-ast-dump=json", str(path)]
-    return json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
+    # A cache before the compiler would answer with the tree of an equal file elsewhere.
+    env = {**os.environ, "CCACHE_DISABLE": "1"}
+    return json.loads(subprocess.run(words, capture_output=True, check=True, env=env).stdout)
 
 
 def own_declarations(tree: dict, name: str) -> Iterator[dict]:

@@ -290,11 +290,20 @@ static void model_space_judge_new(const struct model *model, const struct wire_d
 			model_errno(out, ENOSPC);
 	} else if (good && !hazy &&
 		   model_space_mappings(model, false) < model->server.max_dma_maps &&
-		   (!with || (space && space->open) ||
+		   /* One without mappings may have made room for another (VE-SPACE-009). */
+		   (!with || (space && space->open && space->dma.count) ||
 		    model_space_count(model, false) < limits->max_pasids)) {
 		model_demand(out, with ? "VE-SPACE-003" : "VE-NEG-009",
 			     "the range is free and well-formed");
 	}
+}
+
+/* Files that may be held: each mapping's own, and one for each window. */
+static uint64_t model_space_files(const struct model *model)
+{
+	const struct model_dma *backing = &model->viommu.backing;
+
+	return model_space_mappings(model, false) + backing->count + backing->ndoubts;
 }
 
 /* Can nothing but what is mapped be a reason to refuse it? That is not told of INDIRECT. */
@@ -302,7 +311,8 @@ static bool model_space_is_good(const struct model *model, const struct model_as
 				const struct wire_dma_map *map)
 {
 	return model->dma.accepts && model_dma_is_good(model, asked, map) && model_serves(model) &&
-	       !(asked->nfds && model_space_mappings(model, false) >= MODEL_DMA_FILES);
+	       !(asked->nfds && (model->viommu.backing.lost ||
+				 model_space_files(model) >= MODEL_DMA_FILES));
 }
 
 void model_space_judge_map(const struct model *model, const struct model_asked *asked,
