@@ -456,7 +456,8 @@ static void flood_malformed_map(const struct flood_map *map, uint32_t how)
 		wire.address = -wire.size + FLOOD_PAGE;
 		break;
 	case 4:
-		wire.flags = how & 8 ? 0 : wire.flags | 4u << (how >> 3 & 15);
+		/* Of the bits above these some mean something to the extension. */
+		wire.flags = how & 8 ? 0 : wire.flags | 4u << (how >> 4 & 3);
 		break;
 	case 5:
 		wire.argsz = how % sizeof(wire);
