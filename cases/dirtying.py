@@ -171,11 +171,16 @@ class Log:
             self.guest.succeed("FILL", address + page * PAGE + STARTS_AT, size, seed=page)
 
 
+def log_of(guest: Guest) -> Iterator[Log]:
+    """The log of a session that is there: off at first, and left so; the body of a fixture."""
+    one = Log(guest)
+    one.try_stop()
+    yield one
+    if not guest.session.closed:
+        one.try_stop()
+
+
 @pytest.fixture(name="log")
 def log_fixture(connect: Callable[..., Connection]) -> Iterator[Log]:
-    """The log of a session of its own, off at first, and left so."""
-    log = Log(guest_of(connect))
-    log.try_stop()
-    yield log
-    if not log.session.closed:
-        log.try_stop()
+    """The log of a session of its own."""
+    yield from log_of(guest_of(connect))

@@ -12,30 +12,11 @@ status: that of explore-socket; 2 for wrong usage.
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harness"))
+from server_words import Profile, become, parser_of, read_arguments
 
-from vuc.profile import Profile, ProfileError, choose_profile  # noqa: E402 - the path comes first
-
-BROKEN = 2
-
-
-def read_arguments(words: list[str]) -> argparse.Namespace:
-    extra: list[str] = []
-    if "--" in words:
-        at = words.index("--")
-        words, extra = words[:at], words[at + 1 :]
-    parser = argparse.ArgumentParser(description="samples orders; see the head of the file")
-    for name in ("target", "server", "socket", "scenario", "samples", "seed"):
-        parser.add_argument(f"--{name}")
-    parser.add_argument("--build", type=Path, default=Path("build"))
-    asked = parser.parse_args(words)
-    asked.extra = extra
-    return asked
+PASSED_ON = ("scenario", "samples", "seed")
 
 
 def extended(profile: Profile) -> Profile:
@@ -46,25 +27,19 @@ def extended(profile: Profile) -> Profile:
     return profile.varied(fitting[0]) if fitting else profile
 
 
+def words_for(asked: argparse.Namespace, profile: Profile) -> list[str]:
+    """The words of explore-socket."""
+    given = {name: getattr(asked, name) for name in PASSED_ON}
+    return [str(asked.build / "explore-socket"),
+            f"--findings={asked.build / 'findings' / 'explore'}",
+            *(f"--{name}={value}" for name, value in given.items() if value)]  # fmt: skip
+
+
 def main(words: list[str]) -> int:
-    asked = read_arguments(words)
-    try:
-        profile = extended(choose_profile(asked.target, asked.server, asked.socket))
-    except ProfileError as error:
-        print(f"explore_server: {error}", file=sys.stderr)
-        return BROKEN
-    line = [str(asked.build / "explore-socket"),
-            f"--findings={asked.build / 'findings' / 'explore'}"]  # fmt: skip
-    line += [f"--{name}={value}" for name in ("scenario", "samples", "seed")
-             if (value := getattr(asked, name))]  # fmt: skip
-    line += asked.extra
-    if profile.socket or asked.socket:
-        line += [f"--socket={asked.socket or profile.socket}"]
-    else:
-        line += ["--", *profile.argv]
-    print(shlex.join(line), flush=True)
-    os.environ.update(profile.env)
-    os.execv(line[0], line)
+    parser = parser_of("samples orders")
+    for name in PASSED_ON:
+        parser.add_argument(f"--{name}")
+    return become(read_arguments(parser, words), words_for, extended)
 
 
 if __name__ == "__main__":

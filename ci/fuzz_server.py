@@ -10,34 +10,10 @@ The options behind -- go to `vuc fuzz`. Exit status: that of `vuc fuzz`; 2 for w
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harness"))
-
-from vuc.profile import Profile, ProfileError, choose_profile  # noqa: E402 - the path comes first
-
-BROKEN = 2
-
-
-def read_arguments(words: list[str]) -> argparse.Namespace:
-    extra: list[str] = []
-    if "--" in words:
-        at = words.index("--")
-        words, extra = words[:at], words[at + 1 :]
-    parser = argparse.ArgumentParser(description="fuzzes a server; see the head of the file")
-    for name in ("target", "server", "socket"):
-        parser.add_argument(f"--{name}")
-    parser.add_argument("--vuc", type=Path, default=Path("build/vuc"))
-    parser.add_argument("--build", type=Path, default=Path("build"))
-    parser.add_argument("--level", default="must")
-    parser.add_argument("--time", type=int, default=60, help="seconds")
-    parser.add_argument("--seeds", type=Path, action="append", default=[])
-    asked = parser.parse_args(words)
-    asked.extra = extra
-    return asked
+from server_words import Profile, become, parser_of, read_arguments
 
 
 def name_of(asked: argparse.Namespace, profile: Profile) -> str:
@@ -47,7 +23,7 @@ def name_of(asked: argparse.Namespace, profile: Profile) -> str:
     return Path(profile.argv[0]).name
 
 
-def command(asked: argparse.Namespace, profile: Profile) -> list[str]:
+def words_for(asked: argparse.Namespace, profile: Profile) -> list[str]:
     """The words of `vuc fuzz`."""
     name = name_of(asked, profile)
     words = [
@@ -60,23 +36,16 @@ def command(asked: argparse.Namespace, profile: Profile) -> list[str]:
         words.append(f"--strict={','.join(profile.strict)}")
     if profile.sessions == "one":
         words.append("--once")
-    words += asked.extra
-    if profile.socket or asked.socket:
-        return [*words, f"--socket={asked.socket or profile.socket}"]
-    return [*words, "--", *profile.argv]
+    return words
 
 
 def main(words: list[str]) -> int:
-    asked = read_arguments(words)
-    try:
-        profile = choose_profile(asked.target, asked.server, asked.socket)
-    except ProfileError as error:
-        print(f"fuzz_server: {error}", file=sys.stderr)
-        return BROKEN
-    line = command(asked, profile)
-    print(shlex.join(line), flush=True)
-    os.environ.update(profile.env)
-    os.execv(line[0], line)
+    parser = parser_of("fuzzes a server")
+    parser.add_argument("--vuc", type=Path, default=Path("build/vuc"))
+    parser.add_argument("--level", default="must")
+    parser.add_argument("--time", type=int, default=60, help="seconds")
+    parser.add_argument("--seeds", type=Path, action="append", default=[])
+    return become(read_arguments(parser, words), words_for)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@
 #include "explore_device.h"
 #include "explore_memory.h"
 #include "explore_watch.h"
+#include "set_state.h"
 
 #define MESSAGE_COMMAND 0x04u		/* of the configuration space */
 #define MESSAGE_MASTER 0x0006u		/* memory and bus master */
@@ -179,16 +180,7 @@ static void message_answer(uint32_t number, uint32_t error)
 
 static void message_set_state(uint32_t state)
 {
-	const struct {
-		struct wire_feature feature;
-		struct wire_device_state state;
-	} set = {
-		.feature = {
-			.argsz = sizeof(set),
-			.flags = WIRE_FEATURE_SET | WIRE_FEATURE_MIG_DEVICE_STATE,
-		},
-		.state = { .device_state = state },
-	};
+	const struct set_state set = set_state(state);
 
 	message_command(WIRE_DEVICE_FEATURE, &set, sizeof(set), true);
 }
@@ -271,4 +263,15 @@ void message_of_step(const struct explore_scenario *scenario, const struct explo
 		message_info();
 		break;
 	}
+}
+
+size_t message_cut(const struct explore_message *whole, uint32_t cut)
+{
+	size_t body = whole->head + sizeof(struct wire_header);
+
+	if (!cut)
+		return whole->size;
+	if (cut == 1 || body >= whole->size)
+		return whole->head + sizeof(struct wire_header) / 2;
+	return cut == 2 ? body : body + (whole->size - body) / 2;
 }

@@ -18,4 +18,10 @@ struct explore_message {
 void message_of_step(const struct explore_scenario *scenario, const struct explore_step *step,
 		     struct explore_message *out);
 
+/*
+ * The bytes that go first when the last message is cut: in its header (1), behind it (2), in its
+ * body (3); 0: all of them. One without a body can only be cut in its header.
+ */
+size_t message_cut(const struct explore_message *whole, uint32_t cut);
+
 #endif

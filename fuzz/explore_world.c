@@ -206,16 +206,6 @@ static void world_store(uint32_t slot)
 	world.stored |= 1u << slot;
 }
 
-/* Where a message is cut: in its header, behind it, in its body. */
-static size_t world_cut(uint32_t cut)
-{
-	size_t head = world.message.head + sizeof(struct wire_header);
-
-	if (cut == 1 || head >= world.message.size)
-		return world.message.head + sizeof(struct wire_header) / 2;
-	return cut == 2 ? head : head + (world.message.size - head) / 2;
-}
-
 static void world_send(uint32_t thread, uint32_t cut)
 {
 	const struct explore_step *step = world_next(thread);
@@ -228,7 +218,7 @@ static void world_send(uint32_t thread, uint32_t cut)
 	}
 	if (!world.sent)
 		message_of_step(world.scenario, step, &world.message);
-	end = cut ? world_cut(cut) : world.message.size;
+	end = message_cut(&world.message, cut);
 	explore_send(world.message.channel, world.message.bytes + world.sent, end - world.sent,
 		     world.sent ? -1 : world.message.fd);
 	world.cuts += cut != 0;

@@ -18,9 +18,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "config_viommu.h"
 #include "device_slot_chunk.h"
 #include "driver.h"
 #include "order_programs.h"
+#include "set_state.h"
 #include "stage.h"
 #include "wire_ext.h"
 
@@ -203,24 +205,18 @@ static void order_unmap(const struct order_step *step)
 static void order_permit(void)
 {
 	order_write(WIRE_REGION_INDEX_CONFIG, 4, 6, 2);
-	order_write(WIRE_REGION_INDEX_CONFIG, 0x126, WIRE_PCI_PASID_ENABLE, 2);
-	order_write(WIRE_REGION_INDEX_CONFIG, 0x106, WIRE_PCI_ATS_ENABLE, 2);
-	order_write(WIRE_REGION_INDEX_CONFIG, 0x11c, 8, 4);
-	order_write(WIRE_REGION_INDEX_CONFIG, 0x114, WIRE_PCI_PRI_ENABLE, 2);
+	order_write(WIRE_REGION_INDEX_CONFIG, CONFIG_PASID + WIRE_PCI_PASID_CONTROL,
+		    WIRE_PCI_PASID_ENABLE, 2);
+	order_write(WIRE_REGION_INDEX_CONFIG, CONFIG_ATS + WIRE_PCI_ATS_CONTROL,
+		    WIRE_PCI_ATS_ENABLE, 2);
+	order_write(WIRE_REGION_INDEX_CONFIG, CONFIG_PRI + WIRE_PCI_PRI_ALLOCATION, 8, 4);
+	order_write(WIRE_REGION_INDEX_CONFIG, CONFIG_PRI + WIRE_PCI_PRI_CONTROL,
+		    WIRE_PCI_PRI_ENABLE, 2);
 }
 
 static void order_set_state(uint32_t state)
 {
-	const struct {
-		struct wire_feature feature;
-		struct wire_device_state state;
-	} set = {
-		.feature = {
-			.argsz = sizeof(set),
-			.flags = WIRE_FEATURE_SET | WIRE_FEATURE_MIG_DEVICE_STATE,
-		},
-		.state = { .device_state = state },
-	};
+	const struct set_state set = set_state(state);
 
 	order_command(WIRE_DEVICE_FEATURE, &set, sizeof(set));
 }

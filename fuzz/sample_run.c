@@ -124,15 +124,6 @@ static uint32_t run_list(struct explore_event *out)
 
 /* ---- what happens ---- */
 
-static size_t run_cut(uint32_t cut)
-{
-	size_t head = run.message.head + sizeof(struct wire_header);
-
-	if (cut == 1 || head >= run.message.size)
-		return run.message.head + sizeof(struct wire_header) / 2;
-	return cut == 2 ? head : head + (run.message.size - head) / 2;
-}
-
 /* By the side door where the socket is held back, else by either. */
 static void run_release(uint32_t slot, uint32_t code)
 {
@@ -181,7 +172,7 @@ static void run_send(uint32_t thread, uint32_t cut)
 	}
 	if (!run.sent)
 		message_of_step(run.scenario, step, &run.message);
-	end = cut ? run_cut(cut) : run.message.size;
+	end = message_cut(&run.message, cut);
 	run_send_to(end);
 	run.cuts += cut != 0;
 	run.sender = thread;

@@ -6,7 +6,7 @@ import os
 from errno import EACCES, EBUSY, EEXIST, EINVAL, ENOENT, EPERM
 
 import pytest
-from dirtying import Log, blocks
+from dirtying import blocks, log_of
 from flight import SEED, assert_ended, assert_waits, canary, let_drain, moved
 from mapping import BASE, PAGE, RW, SIZE
 from spaces import P1, P2, SpaceRange, space_guest
@@ -64,12 +64,7 @@ def drop(address=WINDOW, size=SIZE, names="BACKING", pasid=None):
 
 @pytest.fixture
 def log(vguest):
-    """The log of the guest's session: off at first, and left so."""
-    one = Log(vguest)
-    one.try_stop()
-    yield one
-    if not vguest.session.closed:
-        one.try_stop()
+    yield from log_of(vguest)
 
 
 # ---- C11: rights ----

@@ -3,7 +3,7 @@
 (README.md). Pages count from the start of the range."""
 
 import pytest
-from dirtying import Log, bits_of, bitmap_of, blocks, report_message, scaled
+from dirtying import bits_of, bitmap_of, blocks, log_of, report_message, scaled
 from flight import SEED, canary, hold, map_canary
 from mapping import BASE, PAGE, SIZE
 
@@ -24,12 +24,7 @@ SPREAD = (0, 1, 63, 64, 239, 240, 255, 256, 299, 300, 319)
 
 @pytest.fixture
 def log(guest):
-    """The log of the guest's session: off at first, and left so."""
-    one = Log(guest)
-    one.try_stop()
-    yield one
-    if not guest.session.closed:
-        one.try_stop()
+    yield from log_of(guest)
 
 
 @covers("VIO-LOG-001", "LOG-REPORT-001")

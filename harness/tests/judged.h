@@ -130,15 +130,22 @@ static inline struct model_expect allowed(const struct judged *j)
 	return expect;
 }
 
-/* Nothing but an error is allowed: a success is found. It is sent twice. */
-static inline void must_fail(struct judged *j, uint16_t command, struct judged_part part,
-			     const char *requirement)
+/* Nothing but an error is allowed, and that is what comes. */
+static inline void is_refused(struct judged *j, uint16_t command, struct judged_part part,
+			      const char *requirement)
 {
 	ask(j, command, part);
 	assert_false(allowed(j).ok);
 	assert_string_equal(allowed(j).requirement, requirement);
 	answer_error(j, command);
 	found(j, "");
+}
+
+/* The same, and a success is found. It is sent twice. */
+static inline void must_fail(struct judged *j, uint16_t command, struct judged_part part,
+			     const char *requirement)
+{
+	is_refused(j, command, part, requirement);
 	ask(j, command, part);
 	answer(j, command, ZEROS(allowed(j).min_size));
 	found(j, requirement);

@@ -89,17 +89,6 @@ static void must_name(struct judged *j, uint16_t command, struct judged_part par
 	found(j, requirement);
 }
 
-/* Refused, and that is what comes. */
-static void is_refused(struct judged *j, uint16_t command, struct judged_part part,
-		       const char *requirement)
-{
-	ask(j, command, part);
-	assert_false(allowed(j).ok);
-	assert_string_equal(allowed(j).requirement, requirement);
-	answer_error(j, command);
-	found(j, "");
-}
-
 /* ---- the capability ---- */
 
 static void answers_are_held_to_the_proposal(void **state)

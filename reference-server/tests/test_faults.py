@@ -66,15 +66,19 @@ def call(program: Path, *arguments: str) -> subprocess.CompletedProcess:
                           check=False)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault["name"])
-def test_fault_is_caught(fault, tmp_path):
-    patience = fault.get("patience", PATIENCE)
-    options = fault.get("options", OPTIONS)
-    results = run_cases(fault["cases"], tmp_path, fault["name"], patience, options)
+def assert_caught(fault: dict, results: dict[str, dict]) -> None:
+    """Each of these cases has failed, in a way that the row of the fault tells."""
     for case, result in results.items():
         word, listing = result["verdict"], result["listing"]
         assert word == "FAIL", f"{case} does not notice it: {word} {result['reason']} {listing}"
         assert result["code"] in fault["codes"], f"{case} fails for another reason: {listing}"
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault["name"])
+def test_fault_is_caught(fault, tmp_path):
+    patience = fault.get("patience", PATIENCE)
+    options = fault.get("options", OPTIONS)
+    assert_caught(fault, run_cases(fault["cases"], tmp_path, fault["name"], patience, options))
 
 
 def test_named_cases_pass_without_a_fault(tmp_path):
