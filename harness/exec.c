@@ -222,20 +222,32 @@ static bool exec_judges_silence(const struct exec *exec, const struct exec_conne
 	return !exec->held && !exec->interrupted && !exec->error;
 }
 
-/* Waits for all that has to come, shows that nothing else does, and closes. */
+/* Waits for all that has to come; in virtual time nothing comes late without a tick. */
+static void exec_await_all(struct exec *exec, uint32_t index)
+{
+	struct exec_connection *c = &exec->connection[index];
+
+	exec_await(exec, index, &c->must);
+	if (c->must && !exec->options.long_ms) {
+		exec_lanes_tick(exec, PROGRAM_MS);
+		exec_await(exec, index, &c->must);
+	}
+}
+
+/*
+ * Waits for all that has to come, shows that nothing else does, and closes. What is asked in that
+ * lull is answered, which the server has as much time for as for anything.
+ */
 static void exec_finish(struct exec *exec, uint32_t index)
 {
 	struct exec_connection *c = &exec->connection[index];
 
 	if (!c->open)
 		return;
-	exec_await(exec, index, &c->must);
-	if (c->must && !exec->options.long_ms) {
-		exec_lanes_tick(exec, PROGRAM_MS);
-		exec_await(exec, index, &c->must);
-	}
+	exec_await_all(exec, index);
 	if (!exec->interrupted)
 		exec_lull(exec, index);
+	exec_await_all(exec, index);
 	if (exec_judges_silence(exec, c)) {
 		model_waited(c->model);
 		exec_take(exec, index);

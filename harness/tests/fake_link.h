@@ -41,6 +41,7 @@ struct fake {
 		    const uint8_t *body);
 	struct message_queue queue[PROGRAM_CONNECTIONS];
 	bool open[PROGRAM_CONNECTIONS];
+	int ask_ms, reply_ms;		/* whoever waits less gets no command, or no reply */
 	int end[PROGRAM_CONNECTIONS];	/* what recv says when the queue is empty; 1: nothing yet */
 	uint32_t sends;
 	struct fake_send send[FAKE_SENDS];	/* the last ones are overwritten */
@@ -59,6 +60,15 @@ static inline void fake_queue(struct fake *fake, uint32_t connection, struct wir
 	if (body)
 		memcpy(message->storage, body, header.msg_size - sizeof(header));
 	message_push(&fake->queue[connection], message);
+}
+
+/* The next message that comes in that time. */
+static inline struct message *fake_next(struct fake *fake, uint32_t connection, int timeout_ms)
+{
+	struct message *next = fake->queue[connection].first;
+	bool replies = next && (next->flags & WIRE_TYPE_MASK) == WIRE_TYPE_REPLY;
+
+	return timeout_ms < (replies ? fake->reply_ms : fake->ask_ms) ? NULL : next;
 }
 
 /* A success with that payload, or an error. */
@@ -167,9 +177,8 @@ static inline int fake_recv(void *link, uint32_t connection, uint32_t channel, i
 	struct fake *fake = link;
 
 	(void)channel;
-	(void)timeout_ms;
 	assert_true(fake->open[connection]);
-	*out = fake->queue[connection].first;
+	*out = fake_next(fake, connection, timeout_ms);
 	if (!*out)
 		return fake->end[connection] == 1 ? -ETIMEDOUT : fake->end[connection];
 	message_unlink(&fake->queue[connection], NULL, *out);

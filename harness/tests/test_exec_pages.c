@@ -193,6 +193,19 @@ static void what_was_kept_is_answered_later(void **state)
 	assert_response(f, 2, 1, WIRE_PAGE_INVALID);
 }
 
+/* The request comes when nothing has to come any more, and replies are slower than that lull. */
+static void what_is_asked_at_the_end_has_its_time(void **state)
+{
+	struct fixture *f = *state;
+
+	f->fake.odd = asks;
+	f->fake.ask_ms = f->options.short_ms = 1;
+	f->fake.reply_ms = f->options.long_ms = 2;
+	assert_int_equal(run(f, HELLO "pages(how=AT_ONCE)\n" ASK(1) "\n"), 0);
+	assert_int_equal(f->fake.sends, 5);
+	assert_response(f, 4, 1, WIRE_PAGE_SUCCESS);
+}
+
 /* This server takes each of them, which is not always right. */
 static void any_answer_may_be_given(void **state)
 {
@@ -253,6 +266,7 @@ int main(void)
 		TEST(late_answers_come_behind_the_next_step),
 		TEST(a_second_answer_finds_nothing),
 		TEST(what_was_kept_is_answered_later),
+		TEST(what_is_asked_at_the_end_has_its_time),
 		TEST(any_answer_may_be_given),
 		TEST(requests_are_answered_from_their_space),
 	};
