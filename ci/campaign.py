@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign_engines import ENGINES, Afl, LibFuzzer, Plan, Progress
-from campaign_findings import NOT_AGAIN, TRIES, Finding, Replay, Report, Store
+from campaign_findings import NOT_AGAIN, TRIES, Finding, Replay, Report, Store, signature
 from campaign_seeds import gather, never_empty
 
 TICK_S = 1.0
@@ -168,7 +168,11 @@ class Campaign:
         for path in self.engine.artifacts():
             if until and time.monotonic() > until:
                 break
-            self.take(path, *self.replay.until_it_fails(path))
+            said = self.engine.said(path)
+            report, runs = self.replay.until_it_fails(path)
+            if said and not report.signature:
+                report, runs = Report(said, signature(said)), 0
+            self.take(path, report, runs)
             path.unlink()
 
     def note(self, progress: Progress) -> None:
@@ -257,6 +261,7 @@ class Campaign:
             f"  {finding.signature}",
             f"    {finding.seen} times{', known before' * finding.known}; {folder}",
             *[f"    again in {finding.shown} of {finding.tried} runs"] * bool(finding.tried),
+            *[f"    not seen again in {self.tries} runs"] * (not finding.runs),
             f"    again: {again} {folder / 'input'}",
         ]
 

@@ -81,6 +81,11 @@ class Engine:
         """The words that an input's name is put behind to run it alone."""
         return [*self.plan.before, self.plan.binary]
 
+    def said(self, path: Path) -> str:
+        """What the process printed that left an artifact, if the engine's processes keep that. It
+        is told once."""
+        return ""
+
     def prepare(self) -> None:
         """Without RESUME nothing of an earlier campaign is used. Its findings were taken."""
         if not self.plan.resume:
@@ -141,16 +146,32 @@ class LibFuzzer(Engine):
     def found(self) -> Path:
         return self.plan.work / "artifacts"
 
+    @property
+    def reports(self) -> Path:
+        """A file of each process that found something: of the parent's log no report is a part."""
+        return self.plan.work / "reports"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        keep = f"log_path={self.reports.resolve()}/sanitizer"
+        options = {
+            name: ":".join(filter(None, (os.environ.get(name), keep)))
+            for name in ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS")
+        }
+        return os.environ | options | {"VUC_REPORTS": str(self.reports.resolve())}
+
     def start(self) -> None:
         self.prepare()
         self.found.mkdir(exist_ok=True)
+        shutil.rmtree(self.reports, ignore_errors=True)
+        self.reports.mkdir()
         plan = self.plan
         self.spawn(
             [plan.binary, f"-fork={plan.jobs}", "-ignore_crashes=1", "-ignore_ooms=1",
              "-ignore_timeouts=1", f"-max_total_time={plan.seconds}", f"-max_len={plan.longest}",
              f"-timeout={HANG_S}", f"-artifact_prefix={self.found}/", *plan.arguments,
              plan.corpus, plan.seeds],
-            self.log, dict(os.environ),
+            self.log, self.environment,
         )  # fmt: skip
 
     def progress(self) -> Progress:
@@ -164,6 +185,17 @@ class LibFuzzer(Engine):
     def artifacts(self) -> list[Path]:
         """Inputs that were only slow are no findings."""
         return [path for path in files(self.found) if not path.name.startswith("slow-unit")]
+
+    def said(self, path: Path) -> str:
+        """A report is written right before its artifact."""
+        written = path.stat().st_mtime_ns
+        before = [one for one in files(self.reports) if one.stat().st_mtime_ns <= written]
+        if not before:
+            return ""
+        report = max(before, key=lambda one: one.stat().st_mtime_ns)
+        text = report.read_text(errors="replace")
+        report.unlink()
+        return text
 
     def minimise(self) -> None:
         """The corpus becomes the part of it that covers the same; else it stays."""

@@ -172,7 +172,7 @@ class Finding:
     folder: str
     engine: str
     first: str
-    runs: int  # until it was seen again
+    runs: int  # until it was seen again; 0: it was not
     size: int  # bytes of the input
     count: int = 0
     seen: int = 0
@@ -195,8 +195,8 @@ class Store:
             self.findings[kept.signature] = kept
 
     def add(self, source: Path, report: Report, runs: int, engine: str) -> Finding:
-        """Takes an input in; the report has a signature, or the failure did not come again. `runs`
-        is how many it took."""
+        """Takes an input in; the report has a signature, or the failure did not come again and
+        nobody knows what it was. `runs` is how many it took, 0 if that is of the first one."""
         name = report.signature or NOT_AGAIN
         finding = self.findings.get(name)
         size = source.stat().st_size
@@ -207,7 +207,8 @@ class Store:
             self.findings[name] = finding
         finding.count += 1
         finding.seen += 1
-        if new or (size < finding.size and report.signature):
+        better = (bool(runs), -size) > (bool(finding.runs), -finding.size)
+        if new or (better and report.signature):
             finding.size, finding.runs = size, runs
             self.write(finding, source, report.text)
         elif not report.signature:

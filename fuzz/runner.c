@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "driver.h"
 #include "link.h"
@@ -156,23 +157,45 @@ static void runner_begin(void)
 	runner.tells = getenv("VUC_REPLIES") != NULL;
 }
 
+static void runner_print(const struct exec_finding *first, const char *left, FILE *out)
+{
+	if (runner.verdict)
+		verdict_print(runner.verdict, false, out);
+	if (!left && runner.verdict && verdict_word(runner.verdict) == VERDICT_PASS)
+		fprintf(out, "finding: %s [%s], not seen again: %s\n", first->what.code,
+			first->what.requirement, first->what.text);
+	if (left)
+		fprintf(out, "finding: not as it was before: %s\n", left);
+}
+
+/* Where a campaign looks, if it never comes again: an engine keeps nothing of what is printed. */
+static FILE *runner_report_file(void)
+{
+	const char *folder = getenv("VUC_REPORTS");
+	char path[256];
+
+	if (!folder || snprintf(path, sizeof(path), "%s/%d", folder, getpid()) >= (int)sizeof(path))
+		return NULL;
+	return fopen(path, "we");
+}
+
 /* Tells what happens step by step: when it is run again, unless that may come to something else. */
 static void runner_report(const struct program *program, const char *left)
 {
 	struct exec_finding first = { .what.code = "" };
+	FILE *file;
 
 	exec_findings(runner.exec, 0, &first);
 	if (!runner.verdict && verdict_new(program, VERDICT_ALL, &runner.verdict) == 0) {
 		exec_tell(runner.exec, runner.verdict);
 		exec_run(runner.exec, program);
 	}
-	if (runner.verdict)
-		verdict_print(runner.verdict, false, stderr);
-	if (!left && runner.verdict && verdict_word(runner.verdict) == VERDICT_PASS)
-		fprintf(stderr, "finding: %s [%s], not seen again: %s\n", first.what.code,
-			first.what.requirement, first.what.text);
-	if (left)
-		fprintf(stderr, "finding: not as it was before: %s\n", left);
+	runner_print(&first, left, stderr);
+	file = runner_report_file();
+	if (file) {
+		runner_print(&first, left, file);
+		fclose(file);
+	}
 	abort();
 }
 

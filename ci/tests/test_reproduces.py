@@ -28,10 +28,13 @@ def packed(tmp_path_factory):
     return path
 
 
-def run(*words, fault):
-    """Exit status and signatures of a run; `fault` is for an entry, "" for none."""
+def run(*words, fault, reports=""):
+    """Exit status and signatures of a run; `fault` is for an entry, "" for none; and so is the
+    folder for its reports."""
+    environment = {"VUC_FAULT": fault} if fault else {}
+    environment |= {"VUC_REPORTS": str(reports)} if reports else {}
     done = subprocess.run(
-        words, env=os.environ | {"VUC_FAULT": fault} if fault else None, text=True,
+        words, env=os.environ | environment, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         timeout=LIMIT, check=False,
     )  # fmt: skip
@@ -58,14 +61,16 @@ def test_text_and_bytes_show_the_same_over_a_socket(packed):
 
 
 @pytest.mark.parametrize("engine", NEEDS)
-def test_engine_shows_what_a_run_over_a_socket_shows(engine, packed):
+def test_engine_shows_what_a_run_over_a_socket_shows(engine, packed, tmp_path):
     for need in NEEDS[engine]:
         if not shutil.which(need):
             pytest.skip(f"{need} is not installed (ci/setup.sh {engine})")
     binary = ROOT / f"build/faulty/{engine}_session"
     subprocess.run(["make", "-s", "-j2", f"build/faulty/{engine}_session",
                     "build/vuc-server-faulty"], cwd=ROOT, check=True)  # fmt: skip
-    status, found, text = run(binary, packed, fault=FAULT)
+    status, found, text = run(binary, packed, fault=FAULT, reports=tmp_path)
     assert status != 0, text
     assert found[:1] == by_socket(packed)[:1], text
+    (report,) = tmp_path.iterdir()
+    assert SIGNATURE.findall(report.read_text(encoding="utf-8")) == found
     assert run(binary, packed, fault="")[:2] == (0, [])
