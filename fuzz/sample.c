@@ -208,7 +208,7 @@ static void sample_keep(const struct explore_scenario *scenario)
 
 static void sample_row(const struct explore_scenario *scenario, double processor)
 {
-	printf("%-16s %9" PRIu64 " %9" PRIu64 " %8.2f %9.0f %8.2f\n", scenario->name,
+	printf("%-16s %9" PRIu64 " %9" PRIu64 " %9.4f %9.0f %9.4f\n", scenario->name,
 	       shared->events, shared->samples, shared->seconds,
 	       (double)shared->events / shared->seconds, processor);
 }
@@ -295,7 +295,7 @@ static int sample_scenarios(void)
 
 	if (!sample.follow)
 		printf("seed %" PRIu64 "\n", sample.seed);
-	printf("%-16s %9s %9s %8s %9s %8s\n", "scenario", "events", "schedules", "seconds",
+	printf("%-16s %9s %9s %9s %9s %9s\n", "scenario", "events", "schedules", "seconds",
 	       "events/s", "processor");
 	for (uint32_t i = 0; i < explore_scenario_count && worst != SAMPLE_BROKEN; i++) {
 		const struct explore_scenario *scenario = &explore_scenarios[i];
