@@ -101,6 +101,16 @@ static bool model_pages_stops(const struct model_asked *asked)
 	       state.device_state == WIRE_STATE_RESUMING;
 }
 
+/* Is that a response that ends all groups? */
+static bool model_pages_fails(const struct model_asked *asked)
+{
+	struct wire_page_response response;
+
+	return asked->header.command == WIRE_PAGE_RESPONSE &&
+	       model_body(asked, &response, sizeof(response)) &&
+	       response.code == WIRE_PAGE_FAILURE;
+}
+
 /* Does the command end the group with that cookie? */
 static bool model_pages_is_retired(const struct model_cookie *cookie,
 				   const struct model_asked *asked)
@@ -110,8 +120,9 @@ static bool model_pages_is_retired(const struct model_cookie *cookie,
 
 	switch (asked->header.command) {
 	case WIRE_PAGE_RESPONSE:
-		return model_body(asked, &response, sizeof(response)) &&
-		       (response.code == WIRE_PAGE_FAILURE || response.cookie == cookie->number);
+		return model_pages_fails(asked) ||
+		       (model_body(asked, &response, sizeof(response)) &&
+			response.cookie == cookie->number);
 	case WIRE_DMA_UNMAP:
 		return model_body(asked, &unmap, sizeof(unmap)) &&
 		       unmap.flags & WIRE_DMA_UNMAP_ALL &&
@@ -177,7 +188,7 @@ static bool model_pages_may_end(const struct model_asked *asked)
 static bool model_pages_is_quiet(const struct model_asked *asked)
 {
 	return asked->header.command == WIRE_DMA_MAP ||
-	       asked->header.command == WIRE_PAGE_RESPONSE;
+	       (asked->header.command == WIRE_PAGE_RESPONSE && !model_pages_fails(asked));
 }
 
 /* Is a group that comes now outstanding until something else is sent? */
@@ -204,26 +215,19 @@ void model_viommu_sent(struct model *model, struct model_asked *asked)
 		model_pages_retire(model);
 	else if (!model_pages_is_quiet(asked))
 		model_pages_doubt(model);
-	if (asked->header.command != WIRE_PAGE_RESPONSE ||
-	    !model_body(asked, &response, sizeof(response)))
-		return;
-	if (response.code == WIRE_PAGE_FAILURE)
+	if (model_pages_fails(asked))
 		model_pages_retire(model);
-	else
+	else if (asked->header.command == WIRE_PAGE_RESPONSE &&
+		 model_body(asked, &response, sizeof(response)))
 		model_pages_answered(model, asked, &response);
 }
 
 void model_viommu_settled(struct model *model, const struct model_asked *asked,
 			  enum model_outcome outcome, bool seen)
 {
-	struct wire_page_response response;
-	bool failure = asked->header.command == WIRE_PAGE_RESPONSE &&
-		       model_body(asked, &response, sizeof(response)) &&
-		       response.code == WIRE_PAGE_FAILURE;
-
 	if (!model->viommu.on)
 		return;
-	if (failure || model_pages_may_end(asked))
+	if (model_pages_fails(asked) || model_pages_may_end(asked))
 		model_pages_retire(model);
 	model->viommu.loose = !seen && (model->viommu.loose || !model_pages_is_quiet(asked));
 	if (outcome == MODEL_OK)

@@ -280,6 +280,9 @@ int version_command(void *owner, struct msg *msg, struct session_reply *reply)
 			version_twin(version, msg, &proposal, reply);
 		version_text(version->offer, &proposal, reply);
 	}
+	/* An extension is negotiated by the reply that names it. */
+	if (msg->header.flags & WIRE_NO_REPLY)
+		proposal.viommu = (struct version_viommu){ .width = false };
 	if (!error && version->offer->needs_write_multiple && !proposal.write_multiple)
 		error = -EINVAL;
 	if (!error)

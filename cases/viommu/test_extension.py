@@ -151,6 +151,20 @@ def test_j10_map_with_bits_of_the_extension_is_what_its_reply_tells_without_it(s
     assert_nothing_mapped(session)
 
 
+@covers("VE-NEG-007")
+@needs("viommu", "dma_maps", "pasid")
+def test_j10_version_without_reply_negotiates_no_extension(connect):
+    session = connect(version=False)
+    begun = session.outcome(session.version(capabilities=VIOMMU).replace(no_reply=True),
+                            allowed=("success", "error", "silence", "close"))  # fmt: skip
+    if begun.kind == "close":
+        return
+    done = session.outcome("DMA_MAP", allowed=("success", "error", "close"), flags=word(RW, P1),
+                           address=BASE, size=SIZE)  # fmt: skip
+    if done.kind == "success":
+        session.call("DMA_UNMAP", address=BASE, size=SIZE)
+
+
 # ---- the attribute word ----
 
 

@@ -381,6 +381,10 @@ static void groups_on_their_way_may_have_ended(void **state)
 	sent(j, WIRE_PAGE_REQUEST, PART(one), "");
 	answer(j, WIRE_PAGE_RESPONSE, NOTHING);
 	may_fail(j, WIRE_PAGE_RESPONSE, RESPONSE(4, 0, 0));
+	ask(j, WIRE_PAGE_RESPONSE, RESPONSE(5, WIRE_PAGE_FAILURE, 0));
+	one = group_of(6, 3, 1);
+	sent(j, WIRE_PAGE_REQUEST, PART(one), "");
+	may_fail(j, WIRE_PAGE_RESPONSE, RESPONSE(6, 0, 0));
 }
 
 /* What the server sends may have been on its way when an unmap without reply went out. */
