@@ -142,6 +142,8 @@ void device_engine_park(struct device_engine *engine, bool parked)
 {
 	engine_lock(engine);
 	engine->parked = parked;
+	if (parked)
+		engine_drop_all(engine);
 	for (uint32_t i = 0; i < DEVICE_SLOTS; i++)
 		engine->slots[i].draining = false;
 	for (uint32_t i = 0; i < DEVICE_SLOTS && parked; i++)

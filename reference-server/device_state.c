@@ -17,6 +17,7 @@ enum device_state_part {
 	DEVICE_STATE_BAR2 = 5,
 	DEVICE_STATE_BAR4 = 6,		/* and on, one for each stored part of it */
 	DEVICE_STATE_SLOTS = 16,
+	DEVICE_STATE_PAGES = 17,
 };
 
 #define DEVICE_STATE_MIB (1u << 20)
@@ -38,6 +39,9 @@ static const uint16_t device_state_registers[] = {
 #define DEVICE_STATE_EVENTS (DEVICE_STATE_COUNTERS + COUNTERS * sizeof(uint32_t))
 #define DEVICE_STATE_SLOTS_SIZE (DEVICE_STATE_EVENTS + sizeof(struct device_events))
 
+/* Whether page requests have ended until a reset (VE-RESP-007). */
+#define DEVICE_STATE_PAGES_SIZE 1u
+
 static const struct migration_part device_state_bare[] = {
 	{ DEVICE_STATE_CONFIG, CONFIG_SIZE },
 	{ DEVICE_STATE_REGISTERS, DEVICE_STATE_WORDS * sizeof(uint32_t) },
@@ -45,6 +49,7 @@ static const struct migration_part device_state_bare[] = {
 	{ DEVICE_STATE_BUFFER, DEVICE_BUFFER_SIZE },
 	{ DEVICE_STATE_BAR2, CONFIG_BAR2_SIZE },
 	{ DEVICE_STATE_SLOTS, DEVICE_STATE_SLOTS_SIZE },
+	{ DEVICE_STATE_PAGES, DEVICE_STATE_PAGES_SIZE },
 	{ 0, 0 },
 };
 
@@ -58,6 +63,7 @@ static const struct migration_part device_state_full[] = {
 	{ DEVICE_STATE_BAR4 + 1, DEVICE_STATE_MIB },
 	{ DEVICE_STATE_BAR4 + 2, DEVICE_STATE_MIB },
 	{ DEVICE_STATE_SLOTS, DEVICE_STATE_SLOTS_SIZE },
+	{ DEVICE_STATE_PAGES, DEVICE_STATE_PAGES_SIZE },
 	{ 0, 0 },
 };
 
@@ -154,6 +160,9 @@ static int device_state_save_part(struct device *device, uint32_t id, uint8_t *b
 	case DEVICE_STATE_SLOTS:
 		device_state_save_slots(&device->bar0.engine, bytes);
 		return 0;
+	case DEVICE_STATE_PAGES:
+		*bytes = device->dma->pri.failed;
+		return 0;
 	case DEVICE_STATE_BAR4:
 		break;
 	}
@@ -213,6 +222,9 @@ static int device_state_load_part(struct device *device, uint32_t id, const uint
 		return device_memory_replace(&device->bar2, 0, bytes);
 	case DEVICE_STATE_SLOTS:
 		return device_state_load_slots(&device->bar0.engine, bytes);
+	case DEVICE_STATE_PAGES:
+		device->dma->pri.failed = *bytes != 0;
+		return 0;
 	case DEVICE_STATE_BAR4:
 		break;
 	}

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define MIGRATION_MAGIC UINT64_C(0x3054415453435556)	/* "VUCSTAT0" */
-#define MIGRATION_VERSION 2u
+#define MIGRATION_VERSION 3u
 #define MIGRATION_END UINT32_MAX
 /* The most bytes of a section. */
 #define MIGRATION_PIECE 4096u

@@ -8,11 +8,12 @@ import pytest
 from flight import SEED, canary, moved
 from mapping import BASE, PAGE, SIZE
 from migrating import Migration
-from spaces import CREDIT, P1, STOPPED, UNEXPECTED, SpaceGuest
+from spaces import CREDIT, P1, PRI_STATUS, RESPONSE_FAILURE, STOPPED, UNEXPECTED, SpaceGuest
 
 from vuc import covers, needs
 from vuc.session import VIOMMU
 from vuc.vdma import TERMINAL
+from vuc.viommu import CODE
 
 pytestmark = needs("viommu", "dma_maps", "page_requests", "device_pages", "provoke_dma",
                    "migration")
@@ -134,6 +135,28 @@ def test_i03_parked_operation_goes_on_where_the_state_is_loaded(paged, migration
     paged.iommu.policy = "invalid"
     migration.set("RUNNING")
     paged.wait()
+
+
+@covers("VE-RESP-007", "VE-MIG-003")
+@needs("process")
+@pytest.mark.parametrize("seen", [False, True], ids=["status", "cleared"])
+def test_i03_client_that_serves_no_pages_serves_none_where_the_state_is_loaded(
+        paged, migration, target_guest, seen):
+    paged.iommu.policy = "never"
+    group = paged.waits("FILL", FAR, PAGE)
+    paged.success(paged.iommu.respond(group, CODE.FAILURE))
+    assert paged.wait() == "FAULT EIO"
+    if seen:
+        paged.write_config(paged.pri + PRI_STATUS, RESPONSE_FAILURE)
+    migration.set("STOP_COPY")
+    other, loaded = target_guest, Migration(target_guest.session)
+    loaded.enter("RESUMING")
+    loaded.load(migration.save())
+    loaded.set("RUNNING")
+    assert bool(other.status() & RESPONSE_FAILURE) == (not seen)
+    assert other.fault("FILL", FAR, PAGE) == "FAULT"
+    assert not other.iommu.requests
+    migration.set("RUNNING")
 
 
 @covers("VE-MIG-001", "VE-CRED-005", "VE-PCI-010")

@@ -171,6 +171,21 @@ static void stop_parks_what_holds_nothing(void **state)
 	assert_int_equal(get(bench, 0, SLOT_STATE), SLOT_DONE);
 }
 
+static void stop_drops_what_is_cached(void **state)
+{
+	struct bench *bench = *state;
+	struct device_engine *engine = &bench->device.bar0.engine;
+	const uint32_t *drops = &engine->env.counters[COUNTER_ATC_DROPS];
+
+	engine->env.viommu = engine->env.ats = true;
+	device_engine_cache(engine, true);
+	start(bench, 0, FILL, A, 0);
+	assert_int_equal(get(bench, 0, SLOT_STATE), SLOT_DONE);
+	assert_int_equal(*drops, 0);
+	assert_int_equal(set_state(bench, WIRE_STATE_STOP), 0);
+	assert_true(*drops > 0);
+}
+
 static void stop_meets_what_is_pinned_by_its_policy(void **state)
 {
 	struct bench *bench = *state;
@@ -348,6 +363,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(stop_parks_what_holds_nothing),
+		CASE(stop_drops_what_is_cached),
 		CASE(stop_meets_what_is_pinned_by_its_policy),
 		CASE(stop_gives_a_message_up_and_sends_it_again),
 		CASE(only_states_that_can_be_are_restored),
