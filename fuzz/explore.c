@@ -8,12 +8,13 @@
  *	explore --list
  *
  * One line for each scenario. What is found is looked for once more in schedules of growing
- * length, and the first of the shortest ones is printed, and kept in build/schedules/ as a list of
- * events that --replay executes again. --compare searches the small scenarios without reduction
- * too: the states at the ends of the schedules have to be the same. --print adds each schedule to a
- * file, for explore-socket (sample.c). --faults, of the build that has them, finds each of those
- * that are about order (fault.h) in the scenario that names it. A search is a process of its own,
- * so that a violation leaves nothing behind.
+ * length, and the first of the shortest ones is printed, and kept in build/schedules/: as a list of
+ * events that --replay executes again, and as a program for `vuc run` (explore_record.h).
+ * --compare searches the small scenarios without reduction too: the states at the ends of the
+ * schedules have to be the same. --print adds each schedule to a file, for explore-socket
+ * (sample.c). --faults, of the build that has them, finds each of those that are about order
+ * (fault.h) in the scenario that names it, and keeps them. A search is a process of its own, so
+ * that a violation leaves nothing behind.
  *
  * Exit codes: 0 nothing found, 1 a violation, 2 used wrongly or broken here.
  */
@@ -31,11 +32,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "explore_record.h"
 #include "explore_search.h"
+#include "explore_world.h"
 #include "fault.h"
+#include "text.h"
 
 #define EXPLORE_FOUND 1
 #define EXPLORE_BROKEN 2
+#define EXPLORE_RUNS 5u		/* of a program: threads have a part in the order */
 
 /* Shared with the processes that search. */
 static struct explore_shared {
@@ -53,6 +58,8 @@ static struct {
 	uint64_t most;
 	FILE *print;
 	bool compares;
+	bool shows;
+	bool quiet;
 	bool tells;
 } explore;
 
@@ -65,6 +72,7 @@ void explore_violation(const char *format, ...)
 	va_end(arguments);
 	explore_note("  violation: %s", shared->violation);
 	fflush(stdout);
+	record_rest(world_rest);
 	_exit(EXPLORE_FOUND);
 }
 
@@ -144,15 +152,15 @@ static void explore_deepen(const struct explore_scenario *scenario)
 	while (shared->count[0].cut);
 }
 
-/* What was found, with all that came. */
-static void explore_replay(const struct explore_scenario *scenario)
+/* What was found once more. */
+static void explore_again(const struct explore_scenario *scenario)
 {
 	const struct explore_schedule schedule = shared->schedule;
 	struct explore_event possible[EXPLORE_EVENTS];
 	char text[160];
 
 	explore_begin(scenario);
-	explore.tells = true;
+	explore.tells = explore.shows;
 	for (uint32_t i = 0; i < schedule.count; i++) {
 		explore_tell(schedule.event[i], text, sizeof(text));
 		explore_note("  %u. %s", i + 1, text);
@@ -162,6 +170,13 @@ static void explore_replay(const struct explore_scenario *scenario)
 		explore_finish();
 	explore_close();
 	explore_note("  no violation");
+}
+
+/* With all that came. */
+static void explore_replay(const struct explore_scenario *scenario)
+{
+	explore.shows = true;
+	explore_again(scenario);
 }
 
 /* What the process ended with, or that it has crashed. */
@@ -193,18 +208,25 @@ static int explore_fork(void (*run)(const struct explore_scenario *scenario),
 
 /* ---- results ---- */
 
-static void explore_keep(const struct explore_scenario *scenario)
+/* A file of build/schedules, to be closed by the caller; NULL: it can not be written. */
+static FILE *explore_open(const struct explore_scenario *scenario, const char *end, char *path,
+			  size_t size)
+{
+	snprintf(path, size, "build/schedules/%s%s%s.%s", scenario->name, explore.fault ? "-" : "",
+		 explore.fault ? explore.fault : "", end);
+	if ((mkdir("build", 0777) && errno != EEXIST) ||
+	    (mkdir("build/schedules", 0777) && errno != EEXIST))
+		return NULL;
+	return fopen(path, "we");
+}
+
+/* The events, for --replay. */
+static void explore_keep_events(const struct explore_scenario *scenario)
 {
 	const struct explore_schedule *schedule = &shared->schedule;
 	char path[160], name[16];
-	FILE *file;
+	FILE *file = explore_open(scenario, "txt", path, sizeof(path));
 
-	snprintf(path, sizeof(path), "build/schedules/%s%s%s.txt", scenario->name,
-		 explore.fault ? "-" : "", explore.fault ? explore.fault : "");
-	if ((mkdir("build", 0777) && errno != EEXIST) ||
-	    (mkdir("build/schedules", 0777) && errno != EEXIST))
-		return;
-	file = fopen(path, "we");
 	if (!file)
 		return;
 	fprintf(file, "%s\n", scenario->name);
@@ -212,10 +234,35 @@ static void explore_keep(const struct explore_scenario *scenario)
 		explore_name(schedule->event[i], name, sizeof(name));
 		fprintf(file, "%s\n", name);
 	}
-	if (fclose(file) == 0)
+	if (fclose(file) == 0 && !explore.quiet)
 		printf("  again: explore%s%s --replay=%s\n",
 		       explore.fault ? "-faulty --fault=" : "",
 		       explore.fault ? explore.fault : "", path);
+}
+
+/* The program, for `vuc run` on any server. */
+static void explore_keep_program(const struct explore_scenario *scenario)
+{
+	char path[160], *text = malloc(TEXT_SIZE);
+	FILE *file = NULL;
+
+	record_on();
+	explore_fork(explore_again, scenario);
+	if (text && record_print(text, TEXT_SIZE) > 0)
+		file = explore_open(scenario, "prog", path, sizeof(path));
+	record_off();
+	if (file)
+		fprintf(file, "# %s: %s\n# runs: %u\n%s", scenario->name, shared->violation,
+			EXPLORE_RUNS, text);
+	free(text);
+	if (file && fclose(file) == 0 && !explore.quiet)
+		printf("  vuc run --runs %u %s -- SERVER\n", EXPLORE_RUNS, path);
+}
+
+static void explore_keep(const struct explore_scenario *scenario)
+{
+	explore_keep_events(scenario);
+	explore_keep_program(scenario);
 }
 
 static void explore_row(const struct explore_scenario *scenario, uint32_t which)
@@ -306,6 +353,8 @@ static bool explore_fault(const char *sentence)
 	}
 	printf("%-33s %-10s %3u  %s\n", explore.fault, scenario->name, shared->schedule.count,
 	       shared->violation);
+	explore.quiet = true;
+	explore_keep(scenario);
 	return true;
 }
 
@@ -350,7 +399,7 @@ static const struct explore_scenario *explore_load(const char *path)
 	return scenario;
 }
 
-static int explore_again(const char *path)
+static int explore_load_and_replay(const char *path)
 {
 	const struct explore_scenario *scenario = explore_load(path);
 
@@ -397,7 +446,7 @@ static int explore_option(int option)
 		explore.fault = optarg;
 		return -1;
 	case 'r':
-		return explore_again(optarg);
+		return explore_load_and_replay(optarg);
 	case 'p':
 		explore.print = fopen(optarg, "ae");
 		return explore.print ? -1 : explore_usage();

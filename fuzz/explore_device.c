@@ -5,6 +5,7 @@
 #include "device_slot_flow.h"
 #include "explore_memory.h"
 #include "explore_peer.h"
+#include "explore_record.h"
 #include "explore_watch.h"
 
 static const struct device_engine *device_of(void)
@@ -58,7 +59,7 @@ uint32_t explore_holds(uint32_t slot)
 
 uint32_t explore_ms(uint32_t ms)
 {
-	return ms;
+	return record_is_on() ? ms * RECORD_PACE : ms;
 }
 
 bool explore_owns_time(void)

@@ -8,6 +8,7 @@
 #include "device_slot_flow.h"
 #include "explore_device.h"
 #include "explore_memory.h"
+#include "explore_record.h"
 
 static struct {
 	const struct explore_scenario *scenario;
@@ -70,6 +71,8 @@ bool group_answered(const struct explore_step *step, uint32_t error)
 		group->expired = true;
 		good = false;
 	}
+	if (explore_owns_time() || !groups.scenario->pr_timeout || error != (good ? 0u : ENOENT))
+		record_expects(good ? 0u : ENOENT);
 	if (error != (good ? 0u : ENOENT))
 		explore_violation("the response to a group that %s is answered with %u",
 				  good ? "is outstanding" : "is over", error);

@@ -207,10 +207,10 @@ static void message_info(void)
 void message_of_step(const struct explore_scenario *scenario, const struct explore_step *step,
 		     struct explore_message *out)
 {
+	out->step = step;
 	out->channel = 0;
 	out->fd = -1;
-	out->size = 0;
-	out->head = 0;
+	out->size = out->head = 0;
 	message.scenario = scenario;
 	message.step = step;
 	message.out = out;

@@ -7,6 +7,7 @@
 
 /* Messages of one step, which are taken down (explore_watch.h) as they are made. */
 struct explore_message {
+	const struct explore_step *step;
 	uint32_t channel;
 	int fd;			/* -1: none */
 	size_t size;

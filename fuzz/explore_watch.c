@@ -10,6 +10,7 @@
 #include "explore_group.h"
 #include "explore_memory.h"
 #include "explore_peer.h"
+#include "explore_record.h"
 
 #define WATCH_SUM UINT64_C(0xcbf29ce484222325)
 
@@ -38,6 +39,7 @@ static struct {
 	uint32_t starts[EXPLORE_SLOTS];	/* that were sent, */
 	uint32_t begun[EXPLORE_SLOTS];	/* and operations that were seen to be there */
 	bool running[EXPLORE_SLOTS];
+	uint32_t end[EXPLORE_SLOTS];	/* the state in which it was, when it ran no more */
 	bool stops;			/* as of the last command sent, */
 	bool stopped;			/* and as of the last reply */
 	bool always;			/* page requests are permitted from first to last */
@@ -207,6 +209,14 @@ void watch_answered(uint32_t number)
 
 /* ---- replies ---- */
 
+/* A slot is in a state in which it should not be. */
+static void __attribute__((noreturn)) watch_blame(uint32_t number, const struct explore_view *slot,
+						  const char *what)
+{
+	record_blames(number, slot->state);
+	explore_violation("slot %u %s", number, what);
+}
+
 /* Nothing of before a reset goes on. */
 static void watch_check_slots(uint32_t slots)
 {
@@ -214,7 +224,7 @@ static void watch_check_slots(uint32_t slots)
 
 	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
 		if (slots & 1u << i && explore_view(i, &slot) && (slot.live || slot.busy))
-			explore_violation("slot %u goes on though a reset was answered", i);
+			watch_blame(i, &slot, "goes on though a reset was answered");
 	}
 }
 
@@ -229,7 +239,7 @@ static void watch_check_space(uint32_t space)
 		watch.markers[space]--;
 	for (uint32_t i = 0; i < EXPLORE_SLOTS && space; i++) {
 		if (explore_view(i, &slot) && slot.state == SLOT_WAIT_PAGE && slot.space == space)
-			explore_violation("slot %u waits for a page of a space that has ended", i);
+			watch_blame(i, &slot, "waits for a page of a space that has ended");
 	}
 }
 
@@ -287,6 +297,8 @@ static void watch_reply(const struct message *m)
 				  command->command, command->id, m->command, m->id);
 	watch.first = (watch.first + 1) % WATCH_COMMANDS;
 	watch.count--;
+	if (!command->last || command->step.op != EXPLORE_RESPOND)
+		record_expects((uint32_t)command->error);
 	if (command->last && command->step.op == EXPLORE_RESPOND)
 		watch.blamed |= group_answered(&command->step, error);
 	else if (error != (uint32_t)command->error)
@@ -370,6 +382,7 @@ static void watch_take(const struct message *m)
 		     (m->flags & WIRE_TYPE_MASK) == WIRE_TYPE_REPLY ? "reply" : "command",
 		     m->command, m->id, m->flags & WIRE_ERROR ? " with error " : "",
 		     m->flags & WIRE_ERROR ? strerrorname_np((int)m->error) : "", m->msg_size);
+	record_came(m);
 	if ((m->flags & WIRE_TYPE_MASK) == WIRE_TYPE_REPLY) {
 		watch_reply(m);
 		return;
@@ -384,6 +397,12 @@ static void watch_take(const struct message *m)
 
 /* ---- after each event ---- */
 
+static void watch_revives(uint32_t number)
+{
+	record_wants(number, watch.end[number]);
+	explore_violation("slot %u goes on though its operation has ended", number);
+}
+
 /* An operation that has ended does not go on. */
 static void watch_check_ends(void)
 {
@@ -394,8 +413,9 @@ static void watch_check_ends(void)
 			continue;
 		watch.begun[i] += slot.live && !watch.running[i];
 		watch.running[i] = slot.live;
+		watch.end[i] = slot.live ? watch.end[i] : slot.state;
 		if (watch.begun[i] > watch.starts[i])
-			explore_violation("slot %u goes on though its operation has ended", i);
+			watch_revives(i);
 	}
 }
 
@@ -433,18 +453,18 @@ void watch_receive(void)
 static void watch_check_rest(uint32_t number, const struct explore_view *slot)
 {
 	if (slot->state == SLOT_WAIT_PAGE && !group_pages())
-		explore_violation("slot %u waits for a page of which nobody knows", number);
+		watch_blame(number, slot, "waits for a page of which nobody knows");
 	if (slot->state == SLOT_WAIT_PAGE && !group_knows(slot->cookie) &&
 	    group_pages() < watch.scenario->credit)
-		explore_violation("slot %u waits for credit, and there is some", number);
+		watch_blame(number, slot, "waits for credit, and there is some");
 	if (slot->state == SLOT_WAIT_MSG && !watch.dma_open)
-		explore_violation("slot %u waits for a reply to nothing", number);
+		watch_blame(number, slot, "waits for a reply to nothing");
 	if ((slot->state == SLOT_RUN || slot->state == SLOT_QUEUED) && !watch.stopped)
-		explore_violation("slot %u does not go on", number);
+		watch_blame(number, slot, "does not go on");
 	if (slot->error == ENOENT && slot->pages && watch.always)
-		explore_violation("slot %u has missed a page and not asked for it", number);
+		watch_blame(number, slot, "has missed a page and not asked for it");
 	if (watch.stopped && slot->pinned)
-		explore_violation("slot %u holds memory though the device is stopped", number);
+		watch_blame(number, slot, "holds memory though the device is stopped");
 }
 
 void watch_rest(void)

@@ -19,10 +19,13 @@
 #include "device_slot_flow.h"
 #include "explore_message.h"
 #include "explore_peer.h"
+#include "explore_record.h"
 #include "explore_watch.h"
 
 /* ms: longer than any time-out of the server, and longer than an operation waits by itself. */
 #define WORLD_LONG 100000u
+/* ms: how long something that is due in real time may take. */
+#define WORLD_MARGIN 20u
 /* Rounds in which what a scenario begins with comes to rest. */
 #define WORLD_ROUNDS 64u
 
@@ -46,6 +49,13 @@ static struct device_engine *world_engine(void)
 const struct explore_step *world_next(uint32_t thread)
 {
 	return &world.scenario->thread[thread][world.step[thread]];
+}
+
+const struct explore_step *world_rest(uint32_t thread)
+{
+	uint32_t step = world.step[thread] + world_is_cut(thread);
+
+	return step < EXPLORE_STEPS ? &world.scenario->thread[thread][step] : NULL;
 }
 
 bool world_is_cut(uint32_t thread)
@@ -212,6 +222,7 @@ static void world_send(uint32_t thread, uint32_t cut)
 	size_t end;
 
 	if (!world.sent && step->op == EXPLORE_RELEASE) {
+		record_door(step->what, STEP_END);
 		world_store(step->what);
 		world.step[thread]++;
 		return;
@@ -219,6 +230,8 @@ static void world_send(uint32_t thread, uint32_t cut)
 	if (!world.sent)
 		message_of_step(world.scenario, step, &world.message);
 	end = message_cut(&world.message, cut);
+	if (!world.sent)
+		record_sends(&world.message, cut ? end : 0);
 	explore_send(world.message.channel, world.message.bytes + world.sent, end - world.sent,
 		     world.sent ? -1 : world.message.fd);
 	world.cuts += cut != 0;
@@ -254,8 +267,77 @@ static void world_look(void)
 		world.stored = 0;
 }
 
+/* What of an operation shows that it has moved, and where it would have been held. */
+struct world_place {
+	uint64_t moved;
+	uint64_t phase;
+	uint32_t passed;
+	uint32_t state;
+};
+
+static void world_places(struct world_place *out)
+{
+	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
+		const struct device_slot *slot = &world_engine()->slots[i];
+
+		out[i] = (struct world_place){ slot->moved, slot->phase, slot->passed,
+					       slot->state };
+	}
+}
+
+/* The hold point at which an operation would stand now, or HOLDS. `passed`: in this event. */
+static uint32_t world_point(const struct device_slot *slot, uint32_t passed)
+{
+	switch (slot->phase) {
+	case PHASE_PARTS:
+		passed &= 1u << HOLD_PRE | 1u << HOLD_MID | 1u << HOLD_POSTRESP;
+		return passed ? (uint32_t)__builtin_ctz(passed) : HOLDS;
+	case PHASE_FETCH:
+		return passed & 1u << HOLD_POST ? HOLD_POST : HOLDS;
+	case PHASE_END:
+		return slot->passed & 1u << HOLD_END ? HOLDS : HOLD_END;
+	case PHASE_RETIRED:
+		return slot->passed & 1u << HOLD_RETIRED ? HOLDS : HOLD_RETIRED;
+	case PHASE_REQUEST:
+		return slot->passed & 1u << HOLD_PREREQ ? HOLDS : HOLD_PREREQ;
+	case PHASE_PRE:
+	case PHASE_STORE:
+	case PHASE_COUNT:
+	case PHASE_MID:
+	case PHASE_RESPONDED:
+		break;
+	}
+	return HOLDS;
+}
+
+/* A message that is `sent` may make an operation begin again, which is no move of its own. */
+static void world_tell(uint32_t number, const struct world_place *from, bool sent)
+{
+	const struct device_slot *slot = &world_engine()->slots[number];
+	const bool live = device_slot_is_live(slot);
+	const struct world_place to = { slot->moved, slot->phase, slot->passed, slot->state };
+	uint32_t passed = to.passed & ~(from->passed & ~to.passed ? 0 : from->passed);
+	uint32_t point = world_point(slot, passed);
+
+	if (memcmp(from, &to, sizeof(to)) == 0 || (sent && !passed))
+		return;
+	record_moves(number, !live && to.phase == from->phase);
+	if (point < HOLDS && live && !slot->unheld && slot->state != SLOT_HELD)
+		record_stands(number, point);
+}
+
+/* Of all slots, since `before`. */
+static void world_tell_all(const struct world_place *before, bool sent)
+{
+	for (uint32_t i = 0; i < EXPLORE_SLOTS && record_is_on(); i++)
+		world_tell(i, &before[i], sent);
+}
+
 void explore_happen(struct explore_event event)
 {
+	struct world_place before[EXPLORE_SLOTS];
+
+	world_places(before);
 	switch ((enum explore_kind)event.kind) {
 	case EXPLORE_SEND:
 		world_send(event.who, event.cut);
@@ -275,13 +357,16 @@ void explore_happen(struct explore_event event)
 		break;
 	case EXPLORE_TIME:
 		world.times++;
+		record_time(world_due() + WORLD_MARGIN);
 		explore_pass(world_due());
 		break;
 	case EXPLORE_LEAVE:
 		world.left = true;
+		record_leaves();
 		explore_hang_up();
 		break;
 	}
+	world_tell_all(before, event.kind == EXPLORE_SEND);
 	watch_receive();
 	if (explore_server()->phase == SERVER_FREE)
 		watch_end();
@@ -295,14 +380,20 @@ void explore_begin(const struct explore_scenario *scenario)
 	world.scenario = scenario;
 	explore_connect(scenario->twin);
 	watch_begin(scenario);
+	record_begin(scenario);
 	for (uint32_t i = 0; i < EXPLORE_STEPS && step[i].op; i++) {
 		message_of_step(scenario, &step[i], &world.message);
+		record_sends(&world.message, 0);
 		explore_send(0, world.message.bytes, world.message.size, world.message.fd);
 		explore_turn();
 		watch_receive();
 	}
 	for (uint32_t i = 0; i < WORLD_ROUNDS && world_is_ready(); i++) {
+		struct world_place before[EXPLORE_SLOTS];
+
+		world_places(before);
 		world_look();
+		world_tell_all(before, false);
 		watch_receive();
 	}
 }

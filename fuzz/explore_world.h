@@ -8,6 +8,9 @@
 /* The step that a thread of the client does next. */
 const struct explore_step *world_next(uint32_t thread);
 
+/* The next one of which nothing was sent, or NULL. */
+const struct explore_step *world_rest(uint32_t thread);
+
 /* Whether a part of it was sent. */
 bool world_is_cut(uint32_t thread);
 

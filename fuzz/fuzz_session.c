@@ -40,7 +40,9 @@ static void session_tame(struct program *program)
 
 		step->expect = PROGRAM_ANYTHING;
 		step->expect_errno = 0;
-		if (step->op == PROGRAM_CHECK)
+		if (step->op == PROGRAM_DOOR)
+			step->number[1] = step->number[2] = PROGRAM_ANY;
+		if (step->op == PROGRAM_CHECK || step->op == PROGRAM_GUARD)
 			step->op = PROGRAM_BARRIER;
 		session_shorten(step);
 	}

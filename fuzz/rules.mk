@@ -158,7 +158,7 @@ $(eval $(call explore_rule,faulty,-faulty))
 
 # The same scenarios on a server that is named, by samples; nothing of ours is in the process.
 SAMPLE := $(wildcard fuzz/sample*.c) $(addprefix fuzz/explore_,scenario.c message.c name.c watch.c \
-	group.c memory.c)
+	group.c memory.c record.c)
 $(B)/explore-socket: $(call objects,plain,$(SAMPLE) $(call SRC,harness))
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BASE) $(LDFLAGS) $^ $(LIBS_harness) -o $@

@@ -11,10 +11,9 @@
  * hold points each operation stops and when it goes on, when the client answers, when it goes. The
  * watch of the search (explore_watch.h) looks at what comes and at memory; of the device it knows
  * what registers show. Threads and the kernel have a part in the order, too, so a sample need not
- * show again what it has shown: it is tried again on fresh servers, told as k of n, and what was
- * sent is kept as a program for `vuc run`, in DIR (build/findings/explore). A program does not wait
- * for page requests and does not know the side door; --seed=S --samples=1 executes the sample
- * itself again.
+ * show again what it has shown: it is tried again on fresh servers, told as k of n, and kept as a
+ * program for `vuc run` (explore_record.h), in DIR (build/findings/explore). --seed=S --samples=1
+ * executes the sample itself again.
  *
  * --follow executes schedules that `explore --print` has written, all hold points on, and tells
  * how fast.
@@ -36,13 +35,15 @@
 #include <unistd.h>
 
 #include "explore.h"
+#include "explore_record.h"
 #include "sample_link.h"
 #include "sample_run.h"
 #include "target.h"
+#include "text.h"
 
 #define SAMPLE_FOUND 1
 #define SAMPLE_READY_MS 20000
-#define SAMPLE_TEXT ((size_t)1 << 20)
+#define SAMPLE_RUNS 5u		/* of a program: threads have a part in the order */
 #define SAMPLE_LINE ((size_t)8 * EXPLORE_DEPTH)
 
 /* Shared with the processes that run samples. */
@@ -51,7 +52,6 @@ static struct sample_shared {
 	uint64_t seed;			/* of the sample that is run */
 	double seconds;
 	char violation[256];
-	char program[SAMPLE_TEXT];
 } *shared;
 
 static struct {
@@ -69,8 +69,7 @@ void explore_violation(const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(shared->violation, sizeof(shared->violation), format, arguments);
 	va_end(arguments);
-	if (sample_program(shared->program, sizeof(shared->program)) < 0)
-		shared->program[0] = '\0';
+	record_rest(sample_rest);
 	_exit(SAMPLE_FOUND);
 }
 
@@ -184,26 +183,33 @@ static void sample_all(const struct explore_scenario *scenario)
 	shared->seconds = sample_seconds() - start;
 }
 
-/* Runs the sample again, and keeps what was sent when it showed something last. */
-static void sample_keep(const struct explore_scenario *scenario)
+/* The sample that has shown something, as a program. */
+static void sample_keep_program(const struct explore_scenario *scenario)
 {
-	char path[256], first[sizeof(shared->violation)];
-	uint64_t shown = 0;
-	FILE *file;
+	char path[256], *text = malloc(TEXT_SIZE);
+	FILE *file = NULL;
 
-	memcpy(first, shared->violation, sizeof(first));
+	snprintf(path, sizeof(path), "%s/%s-%" PRIu64 ".prog", sample.findings, scenario->name,
+		 shared->seed);
+	if (text && record_print(text, TEXT_SIZE) > 0)
+		file = fopen(path, "we");
+	if (file)
+		fprintf(file, "# %s: %s\n# runs: %u\n%s", scenario->name, shared->violation,
+			SAMPLE_RUNS, text);
+	free(text);
+	if (file && fclose(file) == 0)
+		printf("  vuc run --runs %u %s -- SERVER\n", SAMPLE_RUNS, path);
+}
+
+/* Whether the sample shows it again. */
+static void sample_try(const struct explore_scenario *scenario)
+{
+	uint64_t shown = 0;
+
 	for (uint64_t i = 0; i < sample.tries && sample.argv; i++)
 		shown += sample_fork(sample_one, scenario) == SAMPLE_FOUND;
 	printf("  seed %" PRIu64 " of %s: again in %" PRIu64 " of %" PRIu64 " runs\n", shared->seed,
 	       scenario->name, shown, sample.argv ? sample.tries : 0);
-	snprintf(path, sizeof(path), "%s/%s-%" PRIu64 ".prog", sample.findings, scenario->name,
-		 shared->seed);
-	file = shared->program[0] ? fopen(path, "we") : NULL;
-	if (!file)
-		return;
-	fprintf(file, "# %s: %s\n%s", scenario->name, first, shared->program);
-	if (fclose(file) == 0)
-		printf("  vuc run %s -- SERVER\n", path);
 }
 
 static void sample_row(const struct explore_scenario *scenario, double processor)
@@ -219,15 +225,19 @@ static int sample_scenario(const struct explore_scenario *scenario)
 	int result;
 
 	memset(shared, 0, sizeof(*shared));
+	record_on();
 	result = sample_fork(sample_all, scenario);
 	if (result == SAMPLE_BROKEN)
 		return result;
 	if (result == SAMPLE_FOUND) {
 		printf("%-16s sample %" PRIu64 ": %s\n", scenario->name, shared->samples + 1,
 		       shared->violation);
-		sample_keep(scenario);
+		sample_keep_program(scenario);
+		record_off();
+		sample_try(scenario);
 		return result;
 	}
+	record_off();
 	sample_row(scenario, sample_processor_seconds() - before);
 	return 0;
 }

@@ -292,7 +292,6 @@ static void link_negotiate(bool twin)
 void sample_connect(const char *path, bool twin)
 {
 	link_need(client_connect(path, SAMPLE_LONG_MS, &sample_link.client), "connect");
-	link_need(client_recorded(sample_link.client), "record");
 	link_negotiate(twin);
 	message_free(link_reply(link_command(WIRE_DEVICE_RESET, "", 0)));
 	link_open_door();
@@ -306,9 +305,4 @@ void sample_hang_up(void)
 	message_free_all(&sample_link.ready);
 	message_free(sample_link.ours);
 	memset(&sample_link, 0, sizeof(sample_link));
-}
-
-int sample_program(char *text, size_t size)
-{
-	return sample_link.client ? client_program(sample_link.client, text, size) : -ENOTCONN;
 }

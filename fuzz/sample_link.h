@@ -47,7 +47,4 @@ uint32_t sample_door_state(uint32_t slot);
 void sample_door_store(uint32_t slot, uint32_t code);
 bool sample_door_is_empty(uint32_t slot);
 
-/* The program of what was sent, as text; its length or -errno. */
-int sample_program(char *text, size_t size);
-
 #endif

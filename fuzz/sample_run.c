@@ -10,6 +10,7 @@
 #include "explore_device.h"
 #include "explore_message.h"
 #include "explore_peer.h"
+#include "explore_record.h"
 #include "explore_watch.h"
 #include "sample_device.h"
 #include "sample_link.h"
@@ -64,6 +65,13 @@ static bool run_any_held(void)
 static const struct explore_step *run_next(uint32_t thread)
 {
 	return &run.scenario->thread[thread][run.step[thread]];
+}
+
+const struct explore_step *sample_rest(uint32_t thread)
+{
+	uint32_t step = run.step[thread] + (run.sent && run.sender == thread);
+
+	return step < EXPLORE_STEPS ? &run.scenario->thread[thread][step] : NULL;
 }
 
 static bool run_may_send(uint32_t thread)
@@ -129,6 +137,7 @@ static void run_release(uint32_t slot, uint32_t code)
 {
 	uint64_t end = run_ms() + SAMPLE_LONG_MS;
 
+	record_door(slot, code);
 	if (!watch_outstanding() && !run.sent && run_random(2)) {
 		sample_write(WIRE_REGION_INDEX_BAR0,
 			     DEVICE_SLOT_REGISTERS + slot * SLOT_SIZE + SLOT_STEP, code);
@@ -173,6 +182,8 @@ static void run_send(uint32_t thread, uint32_t cut)
 	if (!run.sent)
 		message_of_step(run.scenario, step, &run.message);
 	end = message_cut(&run.message, cut);
+	if (!run.sent)
+		record_sends(&run.message, cut ? end : 0);
 	run_send_to(end);
 	run.cuts += cut != 0;
 	run.sender = thread;
@@ -198,6 +209,7 @@ static void run_pass(void)
 	uint64_t end = run_ms() + explore_ms(ms) + RUN_MARGIN_MS;
 
 	run.times++;
+	record_time(explore_ms(ms) + RUN_MARGIN_MS);
 	while (run_ms() < end && !explore_is_over()) {
 		sample_wait((int)(end - run_ms()));
 		watch_receive();
@@ -227,6 +239,7 @@ static void run_happen(struct explore_event event)
 		break;
 	case EXPLORE_LEAVE:
 		run.left = true;
+		record_leaves();
 		sample_hang_up();
 		return;
 	case EXPLORE_LOOK:
@@ -323,8 +336,10 @@ static void run_begin(const struct explore_scenario *scenario)
 	sample_device_begin(scenario, holds);
 	sample_connect(run.schedule->path, scenario->twin);
 	watch_begin(scenario);
+	record_begin(scenario);
 	for (uint32_t i = 0; i < EXPLORE_STEPS && step[i].op; i++) {
 		message_of_step(scenario, &step[i], &run.message);
+		record_sends(&run.message, 0);
 		run_send_to(run.message.size);
 	}
 	while (watch_outstanding() && sample_wait(SAMPLE_LONG_MS))

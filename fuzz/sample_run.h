@@ -23,4 +23,7 @@ struct sample_schedule {
 /* Executes it to its end. What must not be is a violation. */
 void sample_run(const struct explore_scenario *scenario, struct sample_schedule *schedule);
 
+/* The next step of a thread of which nothing was sent, or NULL. */
+const struct explore_step *sample_rest(uint32_t thread);
+
 #endif

@@ -3,6 +3,7 @@
 #include "exec.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,6 +74,12 @@ static void exec_begin(struct exec *exec, const struct program *program)
 	exec->sent = exec->received = 0;
 	exec->findings = exec->answered = 0;
 	memset(exec->handle, 0, sizeof(exec->handle));
+	exec->doors = false;
+	exec->guards = exec->options.guard;
+	for (uint32_t i = 0; i < program->count; i++) {
+		exec->doors |= program->step[i].op == PROGRAM_DOOR;
+		exec->guards |= program->step[i].op == PROGRAM_GUARD;
+	}
 }
 
 /* A connection that can not be made again is part of what a server does; nobody waits for it. */
@@ -118,11 +125,35 @@ static int exec_device(struct exec *exec, const struct program_step *step)
 	return exec_send(exec, step);
 }
 
+/* What has not come, though a program wants it; a slot that is held is no excuse. */
+static void exec_await_judge(struct exec *exec, const struct program_step *step, bool came)
+{
+	const struct exec_connection *c = &exec->connection[step->connection];
+	char text[160];
+
+	if (!came && step->expect != PROGRAM_OK && exec->verdict)
+		verdict_note(exec->verdict, exec->step, "c%u: %u page requests have come, and %u"
+			     " others", step->connection, c->pages.came, c->pages.others);
+	if (step->expect != PROGRAM_OK || exec->interrupted || exec->error)
+		return;
+	snprintf(text, sizeof(text), "the program expects %llu page requests and %llu others; %u "
+		 "and %u have come", (unsigned long long)step->number[0],
+		 (unsigned long long)step->number[1], c->pages.came, c->pages.others);
+	if (!came)
+		exec_blame_text(exec, step->connection, "effect", text);
+	snprintf(text, sizeof(text), "the program expects all replies; %zu are missing", c->must);
+	if (c->must && !c->ended)
+		exec_blame_text(exec, step->connection, "reply.missing", text);
+}
+
 static int exec_await_step(struct exec *exec, const struct program_step *step)
 {
+	bool came = exec_requests_wait(exec, step->connection, step->number);
 	uint64_t before;
 
-	exec_await(exec, step->connection, &exec->connection[step->connection].must);
+	if (step->expect || !(step->number[0] | step->number[1]))
+		exec_await(exec, step->connection, &exec->connection[step->connection].must);
+	exec_await_judge(exec, step, came);
 	before = exec->received;
 	if (step->expect == PROGRAM_CLOSED)
 		exec_await_end(exec, step->connection);
@@ -167,7 +198,11 @@ static int exec_step(struct exec *exec, const struct program_step *step)
 	case PROGRAM_PAGES:
 		exec_pages(exec, step);
 		return 0;
+	case PROGRAM_DOOR:
+		exec_door(exec, step);
+		return exec->error;
 	case PROGRAM_BARRIER:
+	case PROGRAM_GUARD:
 	case PROGRAM_OPS:
 		break;
 	}

@@ -107,6 +107,7 @@ void exec_shut(struct exec *exec, uint32_t index)
 	if (!c->open || c->number != number)
 		return;
 	exec_guard_forgets(exec, c);
+	exec_door_close(c);
 	exec->link.ops->disconnect(exec->link.state, index);
 	message_free_all(&c->requests);
 	exec_pages_forget(c);
@@ -286,6 +287,7 @@ static void exec_replied(struct exec *exec, uint32_t index, struct message *mess
 	if (ok) {
 		exec_mapped(exec, index, asked);
 		exec_region(c, message);
+		exec_door_came(exec, index, message);
 	}
 	if (exec->findings == before && !asked->aside)
 		exec_expect(exec, index, asked, message);

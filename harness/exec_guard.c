@@ -91,7 +91,7 @@ static bool exec_guard_is_plain(const struct exec *exec, const struct program_st
 
 void exec_guard_passes(struct exec *exec, const struct program_step *step)
 {
-	for (uint32_t i = 0; i < step->nfds && exec->options.guard; i++) {
+	for (uint32_t i = 0; i < step->nfds && exec->guards; i++) {
 		struct arena_fd *file = exec->handle[step->fd[i].handle].file;
 
 		if (!file)
@@ -127,7 +127,7 @@ void exec_guard_unmapped(struct exec *exec, uint32_t index, const struct exec_as
 	const struct program_step *step = &exec->program->step[asked->step];
 	struct exec_guard *guard;
 
-	if (!exec->options.guard || !map->file)
+	if (!exec->guards || !map->file)
 		return;
 	if (c->broke || step->properties & PROGRAM_NO_REPLY || step->set & EXEC_HEADER)
 		exec_guard_lose(exec, map->file);
@@ -147,10 +147,10 @@ void exec_guard_unmapped(struct exec *exec, uint32_t index, const struct exec_as
 
 void exec_guard_forgets(struct exec *exec, const struct exec_connection *c)
 {
-	for (uint32_t i = 0; i < c->nmaps && exec->options.guard; i++)
+	for (uint32_t i = 0; i < c->nmaps && exec->guards; i++)
 		if (c->map[i].file)
 			exec_guard_lose(exec, c->map[i].file);
-	for (size_t i = c->head; i < c->count && exec->options.guard; i++)
+	for (size_t i = c->head; i < c->count && exec->guards; i++)
 		if (c->asked[i].map.file)
 			exec_guard_lose(exec, c->asked[i].map.file);
 }

@@ -82,6 +82,9 @@ void exec_page_came(struct exec *exec, uint32_t index, struct message *message)
 		return;
 	}
 	c->pages.last = request.cookie;
+	if (c->pages.came < EXEC_COOKIES)
+		c->pages.cookie[c->pages.came] = request.cookie;
+	c->pages.came++;
 	c->page[c->npages++] = (struct exec_page){
 		.message = message,
 		.cookie = request.cookie,
@@ -105,15 +108,30 @@ uint32_t exec_page_cookie(const struct exec_connection *c)
 	return c->npages ? c->page[0].cookie : c->pages.last;
 }
 
+/* A device that was told to do something may take its time to ask. */
+bool exec_requests_wait(struct exec *exec, uint32_t index, const uint64_t count[2])
+{
+	const struct exec_connection *c = &exec->connection[index];
+	int wait_ms = c->slot ? exec->options.long_ms : exec->options.short_ms;
+
+	while ((c->pages.came < count[0] || c->pages.others < count[1]) &&
+	       exec_receive(exec, index, wait_ms))
+		exec_serve(exec, index);
+	return c->pages.came >= count[0] && c->pages.others >= count[1];
+}
+
 void exec_page_await(struct exec *exec, const struct program_step *step)
 {
 	const struct exec_connection *c = &exec->connection[step->connection];
 
-	for (uint32_t i = 0; i < PROGRAM_FIELDS; i++)
-		if (step->field[i].base == PROGRAM_COOKIE)
-			while (!c->npages &&
-			       exec_receive(exec, step->connection, exec->options.short_ms))
-				;
+	for (uint32_t i = 0; i < PROGRAM_FIELDS; i++) {
+		uint32_t base = step->field[i].base;
+
+		while (((base == PROGRAM_COOKIE && !c->npages) ||
+			(base > PROGRAM_COOKIE && c->pages.came < base - PROGRAM_COOKIE)) &&
+		       exec_receive(exec, step->connection, exec->options.short_ms))
+			;
+	}
 }
 
 void exec_pages(struct exec *exec, const struct program_step *step)

@@ -25,6 +25,7 @@ void exec_request(struct exec *exec, uint32_t index, struct message *message)
 		return;
 	}
 	c->nrequests++;
+	c->pages.others++;
 	message_push(&c->requests, message);
 }
 

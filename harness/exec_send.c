@@ -46,6 +46,8 @@ void exec_pack_context(const struct exec *exec, uint32_t index, struct pack_cont
 	for (uint32_t base = PROGRAM_MAX_MSG_FDS; base < PROGRAM_REGION_SIZE; base++)
 		out->base[base] = model_limit(c->model, base);
 	out->base[PROGRAM_COOKIE] = exec_page_cookie(c);
+	for (uint32_t i = 0; i < EXEC_COOKIES; i++)
+		out->base[PROGRAM_COOKIE_0 + i] = c->pages.cookie[i];
 	out->region_size = c->region_size;
 	out->regions = EXEC_REGIONS;
 }

@@ -5,7 +5,7 @@
  * exec.c goes through the steps; exec_lanes.c does so side by side; exec_connection.c takes in what
  * comes; exec_judge.c says what is wrong with it; exec_send.c sends; exec_reply.c answers the
  * server, exec_pages.c its page requests; exec_map.c knows what is mapped; exec_file.c is about
- * descriptors, exec_guard.c about memory that was unmapped.
+ * descriptors, exec_guard.c about memory that was unmapped, exec_door.c about slots of the device.
  *
  * While lanes run side by side, who calls any of this holds the lock of the run. It is let go in
  * exec_lanes.c alone, while a lane waits; `lane` and `step` are those of who holds it.
@@ -27,6 +27,7 @@
 #define EXEC_BYTES (PACK_MESSAGE + EXEC_BATCH_BYTES)
 #define EXEC_REGIONS 16u		/* whose sizes are known */
 #define EXEC_REQUESTS 256u		/* of the server that wait for an answer */
+#define EXEC_COOKIES (PROGRAM_COOKIE_LAST - PROGRAM_COOKIE_0 + 1u)
 
 /* A mapping: where the bytes of [address, address + size) are. */
 struct exec_map {
@@ -103,10 +104,18 @@ struct exec_connection {
 	struct {
 		uint64_t random;
 		uint32_t last;		/* cookie */
+		uint32_t came;		/* requests, other ones, */
+		uint32_t others;
+		uint32_t cookie[EXEC_COOKIES];	/* and those of the first */
 		uint8_t how;		/* enum program_pages */
 		uint8_t handle;		/* of the file that pages are taken from, if `filed` */
 		bool filed;
 	} pages;
+	struct {
+		bool open;
+		int fd;
+		uint64_t at;		/* in that file */
+	} door;
 	bool flooded;			/* there were more requests than are kept, or answered */
 	uint64_t region_size[EXEC_REGIONS];
 	uint32_t max_fds;		/* what was announced to the server */
@@ -182,6 +191,8 @@ struct exec {
 	uint32_t stuck;			/* step at which the server left, or did not answer */
 	bool held;			/* a slot of the test device may hold things up */
 	bool drains;			/* for longer than a server may wait */
+	bool doors;			/* a step of the program uses the side door */
+	bool guards;			/* canaries where something was unmapped */
 	struct exec_guard guard[EXEC_GUARDS];
 	uint32_t nguards;
 	bool unguarded;			/* there were more than that */
@@ -356,8 +367,11 @@ void exec_page_answered(struct exec_connection *connection, uint32_t cookie);
 /* The cookie of the oldest one without response; of the last, if there is none; 0. */
 uint32_t exec_page_cookie(const struct exec_connection *connection);
 
-/* Where a step names one without response, and none has come: waits a little for it. */
+/* Where a step names one that has not come: waits for it. */
 void exec_page_await(struct exec *exec, const struct program_step *step);
+
+/* Waits until so many have come, and so many requests of other kinds; whether they have. */
+bool exec_requests_wait(struct exec *exec, uint32_t index, const uint64_t count[2]);
 
 /* PAGES. */
 void exec_pages(struct exec *exec, const struct program_step *step);
@@ -388,6 +402,17 @@ void exec_guard_forgets(struct exec *exec, const struct exec_connection *connect
 
 /* The end of a run: nothing may have changed. */
 void exec_guard_end(struct exec *exec);
+
+/* ---- exec_door.c ---- */
+
+/* A reply came to DEVICE_GET_REGION_INFO: of region 2 it has the side door. */
+void exec_door_came(struct exec *exec, uint32_t index, struct message *message);
+
+/* The end of a connection. */
+void exec_door_close(struct exec_connection *connection);
+
+/* DOOR. */
+void exec_door(struct exec *exec, const struct program_step *step);
 
 /* ---- exec_file.c ---- */
 

@@ -178,6 +178,7 @@ static void generate_sketch_step(struct generate_sketch *sketch, const struct pr
 	case PROGRAM_SLOT:
 	case PROGRAM_POKE:
 	case PROGRAM_PAGES:
+	case PROGRAM_DOOR:
 		sketch->slots = true;
 		break;
 	case PROGRAM_RAW:
@@ -188,6 +189,7 @@ static void generate_sketch_step(struct generate_sketch *sketch, const struct pr
 	case PROGRAM_CHECK:
 	case PROGRAM_TICK:
 	case PROGRAM_BARRIER:
+	case PROGRAM_GUARD:
 	case PROGRAM_OPS:
 		break;
 	}

@@ -61,7 +61,7 @@ static void main_fuzz_fit(const struct main_fuzz *fuzz, struct program *program)
 {
 	for (uint32_t i = program->count; i-- > 0;) {
 		struct program_step *step = &program->step[i];
-		bool device = step->op == PROGRAM_SLOT || step->op == PROGRAM_POKE;
+		bool device = program_has_slot(step);
 
 		step->expect = PROGRAM_ANYTHING;
 		step->expect_errno = 0;
@@ -69,6 +69,8 @@ static void main_fuzz_fit(const struct main_fuzz *fuzz, struct program *program)
 			step->repeat = MAIN_FUZZ_REPEAT;
 		if (step->op == PROGRAM_TICK && step->number[0] > MAIN_FUZZ_TICK)
 			step->number[0] = MAIN_FUZZ_TICK;
+		if (step->op == PROGRAM_AWAIT || step->op == PROGRAM_DOOR)
+			memset(step->number, 0, sizeof(step->number));
 		if (step->op == PROGRAM_CHECK || (device && !fuzz->server.device) ||
 		    (step->op == PROGRAM_CONNECT && fuzz->server.once))
 			program_remove(program, i, 1);

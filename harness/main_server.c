@@ -267,10 +267,18 @@ static int64_t main_exec(const struct main_server *server, struct main_watch *wa
 	return result;
 }
 
-static bool main_has_op(const struct program *program, enum program_op op)
+static bool main_connects(const struct program *program)
 {
 	for (uint32_t i = 0; i < program->count; i++)
-		if (program->step[i].op == op)
+		if (program->step[i].op == PROGRAM_CONNECT)
+			return true;
+	return false;
+}
+
+static bool main_wants_device(const struct program *program)
+{
+	for (uint32_t i = 0; i < program->count; i++)
+		if (program_has_slot(&program->step[i]))
 			return true;
 	return false;
 }
@@ -292,10 +300,9 @@ bool main_server_has_device(struct main_server *server)
 /* What keeps the program from being run on this server, or NULL. */
 static const char *main_lacks(struct main_server *server, const struct program *program)
 {
-	if (server->once && main_has_op(program, PROGRAM_CONNECT))
+	if (server->once && main_connects(program))
 		return "the server serves one connection only";
-	if ((main_has_op(program, PROGRAM_SLOT) || main_has_op(program, PROGRAM_POKE)) &&
-	    !main_server_has_device(server))
+	if (main_wants_device(program) && !main_server_has_device(server))
 		return "the server does not have the test device";
 	return NULL;
 }

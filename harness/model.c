@@ -522,6 +522,8 @@ uint64_t model_limit(const struct model *model, uint32_t base)
 	case PROGRAM_NUMBER:
 	case PROGRAM_REGION_SIZE:
 	case PROGRAM_COOKIE:
+	case PROGRAM_COOKIE_0:
+	case PROGRAM_COOKIE_LAST:
 	case PROGRAM_BASES:
 		break;
 	}

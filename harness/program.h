@@ -41,12 +41,13 @@
 #define PROGRAM_END (1u << 24)	/* of a piece */
 #define PROGRAM_MS 60000u	/* of a tick */
 #define PROGRAM_SLOTS 8
+#define PROGRAM_REQUESTS 256u	/* of the server, that can be waited for */
 
 enum program_op {
 	PROGRAM_SEND = 0,	/* one command, or whatever its header says */
 	PROGRAM_RAW = 1,	/* bytes that need not be a message */
 	PROGRAM_REPLY = 2,	/* to the request of the server that has waited longest */
-	PROGRAM_AWAIT = 3,	/* until all that has to be answered on this connection has been */
+	PROGRAM_AWAIT = 3,	/* number[0] page requests, number[1] others; 0: all replies */
 	PROGRAM_OPEN = 4,	/* the descriptor `handle`, of `kind` */
 	PROGRAM_CLOSE = 5,	/* our copy of it */
 	PROGRAM_TRUNCATE = 6,	/* the file behind it, to number[0] bytes */
@@ -61,7 +62,9 @@ enum program_op {
 	PROGRAM_TICK = 15,	/* number[0] milliseconds pass */
 	PROGRAM_BARRIER = 16,	/* no lane goes on before all are here */
 	PROGRAM_PAGES = 17,	/* how page requests are answered from now on: number[0] */
-	PROGRAM_OPS = 18,
+	PROGRAM_DOOR = 18,	/* the side door: `command` is the slot; see enum program_state */
+	PROGRAM_GUARD = 19,	/* what is unmapped is not to be written, all along */
+	PROGRAM_OPS = 20,
 };
 
 /*
@@ -79,6 +82,25 @@ enum program_pages {
 	PROGRAM_TWICE = 6,	/* maps all of it, and responds twice */
 	PROGRAM_RANDOM = 7,	/* any of these, by the seed of the program */
 	PROGRAM_PAGES_WAYS = 8,
+};
+
+/*
+ * What DOOR wants of its slot: that it comes to number[1], or leaves number[2]; then the code
+ * number[0] is for it. But for ANY and REST they are one more than what the device shows.
+ */
+enum program_state {
+	PROGRAM_ANY = 0,
+	PROGRAM_IDLE = 1,
+	PROGRAM_QUEUED = 2,
+	PROGRAM_RUNS = 3,
+	PROGRAM_HOLDS = 4,
+	PROGRAM_WAITS_PAGE = 5,
+	PROGRAM_WAITS_MESSAGE = 6,
+	PROGRAM_DONE = 7,
+	PROGRAM_FAULTS = 8,
+	PROGRAM_ABORTED = 9,
+	PROGRAM_REST = 10,	/* it waits for nothing, or for what the client has not answered */
+	PROGRAM_STATES = 11,
 };
 
 enum program_kind {
@@ -101,7 +123,9 @@ enum program_base {
 	PROGRAM_PGSIZE = 4,		/* the smallest page size */
 	PROGRAM_REGION_SIZE = 5,	/* of the region that the same message names, once known */
 	PROGRAM_COOKIE = 6,	/* of the oldest page request without response, else of the last */
-	PROGRAM_BASES = 7,
+	PROGRAM_COOKIE_0 = 7,	/* of the first page request that came on the connection */
+	PROGRAM_COOKIE_LAST = 14,	/* and of the eighth */
+	PROGRAM_BASES = 15,
 };
 
 struct program_value {
@@ -199,6 +223,9 @@ enum program_part {
 /* A set of enum program_part, and one of enum program_property, for an op. */
 uint32_t program_parts(uint32_t op);
 uint32_t program_properties(uint32_t op);
+
+/* Whether `command` is the number of a slot of the test device. */
+bool program_has_slot(const struct program_step *step);
 
 /* How many of number[] count for the op of the step, and their names as the text has them. */
 uint32_t program_numbers(const struct program_step *step);

@@ -29,7 +29,7 @@ static const struct rule program_rules[PROGRAM_OPS] = {
 			  { NULL } },
 	[PROGRAM_REPLY] = { "reply", MESSAGE | PROGRAM_WITH_FIELDS, PROGRAM_TWIN | PROGRAM_CUT, 0,
 			    { NULL } },
-	[PROGRAM_AWAIT] = { "await", SOCKET | PROGRAM_JUDGED, 0, 0, { NULL } },
+	[PROGRAM_AWAIT] = { "await", SOCKET | PROGRAM_JUDGED, 0, 2, { "pages", "requests" } },
 	[PROGRAM_OPEN] = { "open", FILE_STEP, PROGRAM_HELD, 1, { "size" } },
 	[PROGRAM_CLOSE] = { "close", FILE_STEP, 0, 0, { NULL } },
 	[PROGRAM_TRUNCATE] = { "truncate", FILE_STEP, 0, 1, { "size" } },
@@ -46,6 +46,8 @@ static const struct rule program_rules[PROGRAM_OPS] = {
 	[PROGRAM_TICK] = { "tick", PROGRAM_IN_LANE, 0, 1, { "ms" } },
 	[PROGRAM_BARRIER] = { "barrier", 0, 0, 0, { NULL } },
 	[PROGRAM_PAGES] = { "pages", SOCKET | PROGRAM_WITH_FDS, 0, 1, { "how" } },
+	[PROGRAM_DOOR] = { "door", SOCKET, 0, 3, { "step", "state", "not" } },
+	[PROGRAM_GUARD] = { "guard", 0, 0, 0, { NULL } },
 };
 
 static const char *const program_kinds[PROGRAM_KINDS] = {
@@ -62,6 +64,8 @@ static const char *const program_bases[PROGRAM_BASES] = {
 	[PROGRAM_PGSIZE] = "pgsize",
 	[PROGRAM_REGION_SIZE] = "region_size",
 	[PROGRAM_COOKIE] = "cookie",
+	[PROGRAM_COOKIE_0] = "cookie0", "cookie1", "cookie2", "cookie3", "cookie4", "cookie5",
+	"cookie6", "cookie7",
 };
 
 const char *program_op_name(uint32_t op)
@@ -87,6 +91,11 @@ uint32_t program_parts(uint32_t op)
 uint32_t program_properties(uint32_t op)
 {
 	return op < PROGRAM_OPS ? program_rules[op].properties : 0;
+}
+
+bool program_has_slot(const struct program_step *step)
+{
+	return step->op == PROGRAM_SLOT || step->op == PROGRAM_POKE || step->op == PROGRAM_DOOR;
 }
 
 uint32_t program_numbers(const struct program_step *step)
@@ -125,6 +134,15 @@ static void program_fix_numbers(struct program_step *step)
 		step->number[0] = program_narrow(step->number[0], 4);
 	else if (step->op == PROGRAM_PAGES)
 		step->number[0] %= PROGRAM_PAGES_WAYS;
+	if (step->op == PROGRAM_AWAIT) {
+		step->number[0] = program_least(step->number[0], PROGRAM_REQUESTS);
+		step->number[1] = program_least(step->number[1], PROGRAM_REQUESTS);
+	}
+	if (step->op != PROGRAM_DOOR)
+		return;
+	step->number[0] = program_narrow(step->number[0], 4);
+	step->number[1] %= PROGRAM_STATES;
+	step->number[2] %= PROGRAM_STATES;
 }
 
 static void program_fix_open(struct program_step *step)
@@ -160,7 +178,7 @@ static void program_fix_plain(struct program_step *step, uint32_t parts)
 		step->cut = 0;
 	else if (step->cut == 0)
 		step->cut = 1;
-	if (step->op == PROGRAM_SLOT || step->op == PROGRAM_POKE)
+	if (program_has_slot(step))
 		step->command %= PROGRAM_SLOTS;
 	else if (!(parts & PROGRAM_WITH_FIELDS))
 		step->command = 0;

@@ -44,7 +44,11 @@ static uint64_t text_most(const struct program_step *step, uint32_t index)
 		return PROGRAM_MS;
 	if (step->op == PROGRAM_PAGES)
 		return PROGRAM_PAGES_WAYS - 1;
-	return step->op == PROGRAM_POKE ? UINT32_MAX : UINT64_MAX;
+	if (step->op == PROGRAM_AWAIT)
+		return PROGRAM_REQUESTS;
+	if (step->op == PROGRAM_DOOR && index > 0)
+		return PROGRAM_STATES - 1;
+	return step->op == PROGRAM_POKE || step->op == PROGRAM_DOOR ? UINT32_MAX : UINT64_MAX;
 }
 
 static bool text_seals(struct text_scan *scan, uint32_t *out)
@@ -113,7 +117,7 @@ static int text_other(struct parse *parse, struct text_guess *guess)
 			continue;
 		fine = text_once(parse, word, (uint32_t)GIVEN_NUMBER << i) &&
 		       text_want(scan, '=') &&
-		       text_plain(scan, text_number_set(step), text_most(step, i),
+		       text_plain(scan, text_number_set(step, i), text_most(step, i),
 				  &step->number[i]);
 		return fine ? 1 : -EINVAL;
 	}
@@ -212,6 +216,7 @@ static bool text_subject(struct parse *parse, bool named, bool *first)
 		return text_numbered(scan, 'c', PROGRAM_CONNECTIONS, &step->connection);
 	case PROGRAM_SLOT:
 	case PROGRAM_POKE:
+	case PROGRAM_DOOR:
 		return text_command_number(scan, PROGRAM_SLOTS - 1, &step->command);
 	case PROGRAM_RAW:
 	case PROGRAM_AWAIT:
@@ -219,6 +224,7 @@ static bool text_subject(struct parse *parse, bool named, bool *first)
 	case PROGRAM_TICK:
 	case PROGRAM_BARRIER:
 	case PROGRAM_PAGES:
+	case PROGRAM_GUARD:
 	case PROGRAM_OPS:
 		break;
 	}

@@ -45,4 +45,7 @@ const char *text_errno(uint32_t number);
 /* AT_ONCE for that way to answer page requests; NULL for a number that is none. */
 const char *text_pages(uint32_t how);
 
+/* HELD for that enum program_state; "none" for a number that is none. */
+const char *text_slot_state(uint32_t state);
+
 #endif

@@ -258,12 +258,16 @@ static void print_fds(struct print *out, const struct program_step *step)
 
 static void print_numbers(struct print *out, const struct program_step *step)
 {
-	const char *set = text_number_set(step);
+	bool spare = step->op == PROGRAM_AWAIT || step->op == PROGRAM_DOOR;
 
 	for (uint32_t i = 0; i < program_numbers(step); i++) {
+		const char *set = text_number_set(step, i);
 		const char *name = set ? text_constant_name(set, step->number[i]) : NULL;
-		bool place = step->op != PROGRAM_TICK && step->kind != PROGRAM_EVENTFD;
+		bool place = step->op != PROGRAM_TICK && step->op != PROGRAM_AWAIT &&
+			     step->kind != PROGRAM_EVENTFD;
 
+		if (spare && !step->number[i])
+			continue;
 		print_item(out, program_number_name(step, i), "=");
 		if (name)
 			print_text(out, name);
@@ -363,7 +367,7 @@ static void print_command(struct print *out, uint16_t command)
 static void print_subject(struct print *out, const struct program_step *step)
 {
 	uint32_t parts = program_parts(step->op);
-	bool slot = step->op == PROGRAM_SLOT || step->op == PROGRAM_POKE;
+	bool slot = program_has_slot(step);
 
 	if (step->op == PROGRAM_SEND || (step->op == PROGRAM_REPLY && step->command)) {
 		print_item(out, "", "");

@@ -9,6 +9,7 @@
 #include "text.h"
 
 #define ERRNO(name) { "ERRNO", #name, name }
+#define STATE(name, number) { "SLOT_STATE", name, PROGRAM_##number }
 #define SEAL(name) { "SEALS", #name, F_SEAL_##name }
 
 /* Constants that are none of the protocol: errors, and those of the test device. */
@@ -32,6 +33,9 @@ static const struct schema_constant text_constants[] = {
 	{ "SLOT_CTL", "END", 8 }, { "SLOT_CTL", "RETIRED", 16 }, { "SLOT_CTL", "PREREQ", 32 },
 	{ "SLOT_CTL", "POSTRESP", 64 }, { "SLOT_CTL", "DRAIN", 0x100 },
 	{ "SLOT_STEP", "NEXT", 1 }, { "SLOT_STEP", "END", 2 }, { "SLOT_STEP", "ABORT", 3 },
+	STATE("IDLE", IDLE), STATE("QUEUED", QUEUED), STATE("RUN", RUNS), STATE("HELD", HOLDS),
+	STATE("WAIT_PAGE", WAITS_PAGE), STATE("WAIT_MSG", WAITS_MESSAGE), STATE("DONE", DONE),
+	STATE("FAULT", FAULTS), STATE("ABORTED", ABORTED), STATE("REST", REST),
 	{ "PAGES", "NEVER", PROGRAM_NEVER }, { "PAGES", "AT_ONCE", PROGRAM_AT_ONCE },
 	{ "PAGES", "LATE", PROGRAM_LATE }, { "PAGES", "PARTIAL", PROGRAM_PARTIAL },
 	{ "PAGES", "INVALID", PROGRAM_INVALID }, { "PAGES", "FAILURE", PROGRAM_FAILURE },
@@ -119,11 +123,13 @@ bool text_is_attribute(const char *set)
 	return false;
 }
 
-const char *text_number_set(const struct program_step *step)
+const char *text_number_set(const struct program_step *step, uint32_t index)
 {
 	if (step->op == PROGRAM_PAGES)
 		return "PAGES";
-	return step->op == PROGRAM_POKE ? "SLOT_STEP" : NULL;
+	if (step->op == PROGRAM_DOOR && index > 0)
+		return "SLOT_STATE";
+	return step->op == PROGRAM_POKE || step->op == PROGRAM_DOOR ? "SLOT_STEP" : NULL;
 }
 
 const char *text_property_name(uint32_t bit)
@@ -165,6 +171,13 @@ const char *text_expect_name(uint32_t expect)
 const char *text_pages(uint32_t how)
 {
 	return text_constant_name("PAGES", how);
+}
+
+const char *text_slot_state(uint32_t state)
+{
+	const char *name = text_constant_name("SLOT_STATE", state);
+
+	return name ? name : "none";
 }
 
 const char *text_errno(uint32_t number)

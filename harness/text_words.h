@@ -32,7 +32,7 @@ const char *text_field_set(const struct program_step *step, uint32_t index);
 bool text_is_attribute(const char *set);
 
 /* The set of constants of number[index] of a step, or NULL. */
-const char *text_number_set(const struct program_step *step);
+const char *text_number_set(const struct program_step *step, uint32_t index);
 
 /* The name of a property without a value, a single bit of enum program_property, or NULL. */
 const char *text_property_name(uint32_t bit);

@@ -60,6 +60,8 @@ static void a_write_behind_the_reply_is_found(void **state)
 	(void)state;
 	assert_int_equal(blamed(true, MAPPED UNMAP LATE), 1);
 	assert_int_equal(blamed(false, MAPPED UNMAP LATE), 0);
+	/* Or by a step, wherever it stands. */
+	assert_int_equal(blamed(false, MAPPED UNMAP LATE "guard()\n"), 1);
 	assert_int_equal(blamed(true, MAPPED LATE UNMAP), 0);
 	/* Also when the program takes the file for something else then. */
 	assert_int_equal(blamed(true, MAPPED UNMAP LATE "truncate(r0, size=0)\n"), 1);

@@ -193,6 +193,25 @@ static void what_was_kept_is_answered_later(void **state)
 	assert_response(f, 2, 1, WIRE_PAGE_INVALID);
 }
 
+static void requests_are_waited_for(void **state)
+{
+	struct fixture *f = *state;
+
+	f->fake.odd = asks;
+	/* Whoever waits less than that does not get one. */
+	f->fake.ask_ms = f->options.short_ms = f->options.long_ms = 20;
+	assert_int_equal(run(f, HELLO ASK(1) "\n" ASK(2) "\n"
+				"await(pages=2) (expect: ok)\n"
+				"page_response(cookie=cookie1)\n" "page_response(cookie=cookie0)\n"
+				"await(pages=2) (expect: ok)\n"), 0);
+	assert_response(f, 3, 2, WIRE_PAGE_SUCCESS);
+	assert_response(f, 4, 1, WIRE_PAGE_SUCCESS);
+	assert_int_equal(run(f, HELLO ASK(1) "\n" "await(pages=2)\n"), 0);
+	assert_int_equal(run(f, HELLO ASK(1) "\n"
+				"await(pages=2) (expect: ok)\n"), 1);
+	assert_found(f, 0, "effect", 2);
+}
+
 /* The request comes when nothing has to come any more, and replies are slower than that lull. */
 static void what_is_asked_at_the_end_has_its_time(void **state)
 {
@@ -266,6 +285,7 @@ int main(void)
 		TEST(late_answers_come_behind_the_next_step),
 		TEST(a_second_answer_finds_nothing),
 		TEST(what_was_kept_is_answered_later),
+		TEST(requests_are_waited_for),
 		TEST(what_is_asked_at_the_end_has_its_time),
 		TEST(any_answer_may_be_given),
 		TEST(requests_are_answered_from_their_space),

@@ -236,6 +236,19 @@ static void fix_brings_into_range(void **state)
 	assert_int_equal(step->data.size, 0);
 	assert_false(step->properties & PROGRAM_HELD);
 	assert_int_equal(step->cut, 1);
+	step = add(&one, PROGRAM_DOOR, PROGRAM_SLOTS + 1);
+	step->number[0] = UINT64_MAX;
+	step->number[1] = PROGRAM_STATES + 1;
+	step->number[2] = PROGRAM_STATES;
+	step = add(&one, PROGRAM_AWAIT, 1);
+	step->number[0] = PROGRAM_REQUESTS + 1;
+	program_fix(&one);
+	assert_int_equal(step[-1].command, 1);
+	assert_int_equal(step[-1].number[0], UINT32_MAX);
+	assert_int_equal(step[-1].number[1], 1);
+	assert_int_equal(step[-1].number[2], 0);
+	assert_int_equal(step->command, 0);
+	assert_int_equal(step->number[0], PROGRAM_REQUESTS);
 }
 
 static void fix_of_anything_is_stable(void **state)

@@ -103,6 +103,10 @@ static void every_op_is_printed_and_read(void **state)
 		    "shutdown(c0)\n"
 		    "slot(7, cmd=COPY|MESSAGES|IRQ, ctl=MID|DRAIN, src=0x1000, dst=0x20, len=64)\n"
 		    "poke(7, step=ABORT)\n"
+		    "door(7, step=NEXT, state=HELD, not=WAIT_PAGE) (on: c1)\n"
+		    "door(0, state=REST)\n"
+		    "await(pages=2, requests=1) (expect: ok)\n"
+		    "guard()\n"
 		    "tick(ms=100)\n"
 		    "barrier()\n");
 	assert_same("r0 = memfd(size=0x4000, seals=SHRINK|GROW)\n"
@@ -158,6 +162,7 @@ static void attribute_words_have_names(void **state)
 	assert_prints("dma_unmap(flags=0x3300)", "dma_unmap(flags=RANGE|PASID(3))\n");
 	assert_prints("dma_map(flags=0x3000)", "dma_map(flags=0x3000)\n");
 	assert_same("page_response(cookie=cookie+1, code=INVALID)\n");
+	assert_same("page_response(cookie=cookie7, code=FAILURE)\n");
 	assert_same("pages(how=AT_ONCE, fd=r3) (on: c1)\n");
 	assert_refused("dma_map(flags=PASID(1048576))", 1, 21, "1048576 is above 1048575");
 	assert_refused("dma_map(flags=PASID)", 1, 20, "')' where '(' is wanted");
@@ -231,6 +236,9 @@ static void what_does_not_fit_is_refused_where_it_stands(void **state)
 		       "a number of more than 64 bits");
 	assert_refused("dma_map(size=)", 1, 14, "a number is wanted");
 	assert_refused("slot(8)", 1, 6, "8 is above 7");
+	assert_refused("door(8)", 1, 6, "8 is above 7");
+	assert_refused("door(0, state=11)", 1, 15, "11 is above 10");
+	assert_refused("await(pages=257)", 1, 13, "257 is above 256");
 	assert_refused("close(r16)", 1, 8, "16 is above 15");
 	assert_refused("close(q1)", 1, 7, "r0 to r15 is wanted");
 	assert_refused("q1 = memfd()", 1, 1, "r0 to r15 is wanted");

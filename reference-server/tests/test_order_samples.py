@@ -61,11 +61,14 @@ def test_what_is_found_is_shown_again_and_kept_as_a_program(tmp_path):
     assert "again in 5 of 5 runs" in done.stdout
     program = next((tmp_path / "findings").glob("all-*.prog"))
     assert "slot(0, cmd=FILL|PASID" in program.read_text(encoding="utf-8")
-    again = subprocess.run(
-        [ROOT / "build/vuc", "run", "--brief", program, "--", ROOT / "build/vuc-server",
-         "--viommu-dialect=native", "--socket-path={socket}"],
-        capture_output=True, text=True, timeout=LIMIT, check=False)  # fmt: skip
-    assert again.returncode == 0, again.stdout + again.stderr
+    for server, outcome in [(["vuc-server"], 0),
+                            (["vuc-server-faulty", "--fault=marker_follows_the_reply"], 1)]:
+        again = subprocess.run(
+            [ROOT / "build/vuc", "run", "--brief", "--timeout=1000", program, "--",
+             ROOT / "build" / server[0], *server[1:], "--viommu-dialect=native",
+             "--socket-path={socket}"],
+            capture_output=True, text=True, timeout=LIMIT, check=False)  # fmt: skip
+        assert again.returncode == outcome, again.stdout + again.stderr
 
 
 def test_server_without_the_extension_is_not_judged(tmp_path):
