@@ -4,24 +4,41 @@
 
 #include "buf.h"
 
-static const char *const account_names[ACCOUNT_ITEMS] = {
-	[ACCOUNT_CLIENTS] = "devices with a client",
-	[ACCOUNT_MESSAGE_FDS] = "descriptors owned by messages",
-	[ACCOUNT_REQUESTS] = "requests without reply",
-	[ACCOUNT_MAPPINGS] = "mappings",
-	[ACCOUNT_SPACES] = "PASID spaces",
-	[ACCOUNT_TABLE_BYTES] = "bytes of the table of mappings",
-	[ACCOUNT_RETIRED] = "nodes put aside",
-	[ACCOUNT_WINDOWS] = "windows",
-	[ACCOUNT_WINDOW_PAGES] = "pages of windows",
-	[ACCOUNT_HAZARDS] = "ranges in use",
-	[ACCOUNT_OPERATIONS] = "DMA operations",
-	[ACCOUNT_PAGES] = "pages requested",
-	[ACCOUNT_MARKERS] = "stop markers",
-	[ACCOUNT_IRQ_FDS] = "descriptors of interrupts",
-	[ACCOUNT_DOORBELL_FDS] = "descriptors of doorbells",
-	[ACCOUNT_DIRTY_BYTES] = "bytes of dirty bitmaps",
-	[ACCOUNT_MIGRATION] = "migration streams",
+static const struct account_rule account_rules[ACCOUNT_ITEMS] = {
+	[ACCOUNT_CLIENTS] = { "devices with a client", "DISC-CLI-008",
+		"a device still has a client when all connections are closed" },
+	[ACCOUNT_MESSAGE_FDS] = { "descriptors owned by messages", "DISC-CLI-008",
+		"descriptors that came with messages were put to no use and are not closed" },
+	[ACCOUNT_REQUESTS] = { "requests without reply", "DISC-CLI-008",
+		"it keeps commands of a connection that is closed" },
+	[ACCOUNT_MAPPINGS] = { "mappings", "DISC-CLI-001",
+		"mappings of a client are still there when it has left" },
+	[ACCOUNT_SPACES] = { "PASID spaces", "VE-DISC-002",
+		"address spaces of a client are still there when it has left" },
+	[ACCOUNT_TABLE_BYTES] = { "bytes of the table of mappings", "DISC-CLI-008",
+		"memory for mappings is not given back when the client has left" },
+	[ACCOUNT_RETIRED] = { "nodes put aside", "DISC-CLI-008",
+		"memory for mappings is not given back when nobody reads it any more" },
+	[ACCOUNT_WINDOWS] = { "windows", "DISC-CLI-001",
+		"memory of a client is still mapped into the server when it has left" },
+	[ACCOUNT_WINDOW_PAGES] = { "pages of windows", "DISC-CLI-001",
+		"memory of a client is still mapped into the server when it has left" },
+	[ACCOUNT_HAZARDS] = { "ranges in use", "DISC-CLI-006",
+		"memory of a client is still in use when it has left" },
+	[ACCOUNT_OPERATIONS] = { "DMA operations", "DISC-CLI-006",
+		"operations on memory of a client go on when it has left" },
+	[ACCOUNT_PAGES] = { "pages requested", "VE-DISC-002",
+		"it still waits for pages from a client that has left" },
+	[ACCOUNT_MARKERS] = { "stop markers", "VE-DISC-002",
+		"it still owes stop markers to a client that has left" },
+	[ACCOUNT_IRQ_FDS] = { "descriptors of interrupts", "DISC-CLI-002",
+		"descriptors of interrupts are still open when their client has left" },
+	[ACCOUNT_DOORBELL_FDS] = { "descriptors of doorbells", "DISC-CLI-008",
+		"descriptors of doorbells are still open when their client has left" },
+	[ACCOUNT_DIRTY_BYTES] = { "bytes of dirty bitmaps", "DISC-CLI-008",
+		"logging of dirty pages is still on, or keeps memory, when the client has left" },
+	[ACCOUNT_MIGRATION] = { "migration streams", "DISC-CLI-008",
+		"a saved state is still in memory when the client has left" },
 };
 
 static uint64_t account_requests(const struct session *session)
@@ -119,8 +136,17 @@ bool account_equal(const struct account *before, const struct account *after, ch
 	for (int i = 0; i < ACCOUNT_ITEMS; i++) {
 		if (before->value[i] != after->value[i])
 			buf_text(&writer, "%s%s: %llu before, %llu now", writer.at ? "; " : "",
-				 account_names[i], (unsigned long long)before->value[i],
+				 account_rules[i].name, (unsigned long long)before->value[i],
 				 (unsigned long long)after->value[i]);
 	}
 	return writer.at == 0;
+}
+
+const struct account_rule *account_rule(const struct account *before, const struct account *after)
+{
+	for (int i = 0; i < ACCOUNT_ITEMS; i++) {
+		if (before->value[i] != after->value[i])
+			return &account_rules[i];
+	}
+	return &account_anything;
 }

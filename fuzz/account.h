@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "account_process.h"
 #include "inproc.h"
 
 enum account_item {
@@ -52,5 +53,8 @@ void account_add(const struct server_instance *instance, struct account *out);
 /* Whether two are the same; if not, says in `text` what is not. */
 bool account_equal(const struct account *before, const struct account *after, char *text,
 		   size_t size);
+
+/* What is wrong if they are not: of the first item that differs. */
+const struct account_rule *account_rule(const struct account *before, const struct account *after);
 
 #endif

@@ -13,6 +13,14 @@
 
 #define ACCOUNT_POLLED 128
 
+const struct account_rule account_anything = {
+	"something of the clients", "DISC-CLI-008",
+	"it keeps something of its clients when all connections are closed",
+};
+
+/* What was read last; nobody has if it has no descriptors. */
+static struct account_process account_last;
+
 static bool account_has(const struct account_process *process, unsigned int fd)
 {
 	return fd < 8 * sizeof(process->open) && process->open[fd / 8] & 1u << fd % 8;
@@ -52,13 +60,22 @@ static int account_maps(struct account_process *out)
 	return 0;
 }
 
-int account_process(struct account_process *out)
+static int account_read(struct account_process *out)
 {
 	int error;
 
 	memset(out, 0, sizeof(*out));
 	error = account_fds(out);
 	return error ? error : account_maps(out);
+}
+
+int account_process(struct account_process *out)
+{
+	int error = account_read(out);
+
+	if (!error)
+		account_last = *out;
+	return error;
 }
 
 int account_new_fd(const struct account_process *before, unsigned int count)
@@ -83,7 +100,7 @@ bool account_same_process(const struct account_process *before, char *text, size
 {
 	struct buf_writer writer = buf_text_over(text, size);
 	struct account_process after;
-	int error = account_process(&after);
+	int error = account_read(&after);
 
 	if (error)
 		buf_text(&writer, "/proc cannot be read: %s", strerror(-error));
@@ -92,4 +109,19 @@ bool account_same_process(const struct account_process *before, char *text, size
 	if (!error && after.maps > before->maps)
 		buf_text(&writer, "%u files mapped before, %u now", before->maps, after.maps);
 	return writer.at == 0;
+}
+
+void account_census(char *text, size_t size)
+{
+	struct buf_writer writer = buf_text_over(text, size);
+	struct account_process now;
+
+	if (!account_last.fds)
+		return;
+	if (account_read(&now))
+		buf_text(&writer, "/proc cannot be read");
+	else
+		buf_text(&writer, "%u descriptors and %u mapped files of clients in this process, "
+			 "%u and %u at the last look with nobody connected", now.fds, now.maps,
+			 account_last.fds, account_last.maps);
 }

@@ -19,6 +19,16 @@ struct account_process {
 	uint8_t open[128];	/* the lowest 1024 descriptors, by bit */
 };
 
+/* What a clause says of something that is counted before and after. */
+struct account_rule {
+	const char *name;
+	const char *requirement;
+	const char *sentence;	/* what the server does wrong that has more of it */
+};
+
+/* Of anything at all: also where nobody knows what it is that is left. */
+extern const struct account_rule account_anything;
+
 /* Reads it from /proc. 0 or -errno. */
 int account_process(struct account_process *out);
 
@@ -30,5 +40,8 @@ int account_new_fd(const struct account_process *before, unsigned int count);
 
 /* The same for all that there are; says in `text` what is new. */
 bool account_same_process(const struct account_process *before, char *text, size_t size);
+
+/* What there is, beside what account_process() has read last, in words; "" before that. */
+void account_census(char *text, size_t size);
 
 #endif

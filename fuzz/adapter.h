@@ -8,6 +8,10 @@
  * connected stream socket each, which the library sees as it sees any other. An example for the
  * reference server is adapter_reference.c.
  *
+ * It is connect() and step(), and no call that serves a descriptor until its client leaves: so the
+ * driver decides when the server has its turn, several clients can be there at a time, and a
+ * library that makes its sockets by itself fits in, too.
+ *
  * The driver calls all functions from one thread, one after the other, unless the adapter says that
  * the library waits for its clients inside a step (ADAPTER_WAITS): then step() is called again and
  * again from a thread of its own, and connect() from another meanwhile.
@@ -59,7 +63,10 @@ struct adapter {
 	 */
 	int (*renew)(void *state, char *text, size_t size);
 
-	/* Ends the server, which has no clients. */
+	/*
+	 * Ends the server, which has no clients, when the process exits; step() is not called any
+	 * more. A finding ends the process without it. NULL: nothing has to be ended.
+	 */
 	void (*stop)(void *state);
 };
 

@@ -10,9 +10,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "account_process.h"
@@ -33,6 +36,9 @@
 #define ADAPTER_SHORT 20
 #define ADAPTER_LONG 2000
 
+/* Adapters may have been built before what stands behind this was added. */
+#define ADAPTER_LEAST (offsetof(struct adapter, stop) + sizeof(((struct adapter *)NULL)->stop))
+
 static struct adapter_link {
 	const struct adapter *adapter;
 	void *server;
@@ -42,6 +48,7 @@ static struct adapter_link {
 	pthread_mutex_t lock;	/* for what follows, and held in a step */
 	pthread_cond_t free;
 	bool wanted;		/* the driver wants the lock */
+	bool ends;		/* the process does: no more steps */
 	int failed;
 } adapter_link = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -66,7 +73,7 @@ static void *adapter_run(void *arg)
 {
 	(void)arg;
 	pthread_mutex_lock(&adapter_link.lock);
-	while (!adapter_link.failed) {
+	while (!adapter_link.failed && !__atomic_load_n(&adapter_link.ends, __ATOMIC_ACQUIRE)) {
 		adapter_link.failed = adapter_link.adapter->step(adapter_link.server,
 								 ADAPTER_REST);
 		while (__atomic_load_n(&adapter_link.wanted, __ATOMIC_ACQUIRE))
@@ -236,13 +243,36 @@ static const struct exec_link_ops adapter_ops = {
 	.tick = adapter_tick,
 };
 
+/* A library that does not come back from a step is left as it is. */
+static bool adapter_join(void)
+{
+	struct timespec end;
+
+	if (!adapter_waits())
+		return true;
+	__atomic_store_n(&adapter_link.ends, true, __ATOMIC_RELEASE);
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += ADAPTER_LONG / 1000;
+	return pthread_timedjoin_np(adapter_link.thread, NULL, &end) == 0;
+}
+
+static void adapter_exit(void)
+{
+	for (uint32_t i = 0; i < PROGRAM_CONNECTIONS; i++) {
+		client_free(adapter_link.clients[i]);
+		adapter_link.clients[i] = NULL;
+	}
+	if (adapter_join() && adapter_link.adapter->stop)
+		adapter_link.adapter->stop(adapter_link.server);
+}
+
 static int adapter_start(void)
 {
 	const struct adapter_options options = { sizeof(options), PROGRAM_CONNECTIONS };
 	const struct adapter *adapter = adapter_get();
 	int error;
 
-	if (adapter->version != ADAPTER_VERSION || adapter->size < sizeof(*adapter))
+	if (adapter->version != ADAPTER_VERSION || adapter->size < ADAPTER_LEAST)
 		return -EPROTONOSUPPORT;
 	error = adapter->start(&options, &adapter_link.server);
 	if (error)
@@ -250,6 +280,7 @@ static int adapter_start(void)
 	adapter_link.adapter = adapter;
 	if (adapter_waits() && pthread_create(&adapter_link.thread, NULL, adapter_run, NULL))
 		return -EAGAIN;
+	atexit(adapter_exit);
 	return account_process(&adapter_link.process);
 }
 
@@ -265,7 +296,7 @@ int link_open(struct exec_link *out)
 	return adapter_link.adapter ? 0 : adapter_start();
 }
 
-int link_renew(char *text, size_t size)
+int link_renew(struct link_left *left)
 {
 	const struct adapter *adapter = adapter_link.adapter;
 	int error;
@@ -277,14 +308,17 @@ int link_renew(char *text, size_t size)
 	__atomic_store_n(&adapter_link.wanted, true, __ATOMIC_RELEASE);
 	pthread_mutex_lock(&adapter_link.lock);
 	error = adapter_link.failed;
+	left->rule = error ? NULL : &account_anything;
 	if (error)
-		snprintf(text, size, "the server has ended: %s", strerror(-error));
+		snprintf(left->text, sizeof(left->text), "the server has ended: %s",
+			 strerror(-error));
 	else if (adapter->renew)
-		error = adapter->renew(adapter_link.server, text, size);
+		error = adapter->renew(adapter_link.server, left->text, sizeof(left->text));
 	__atomic_store_n(&adapter_link.wanted, false, __ATOMIC_RELEASE);
 	pthread_cond_signal(&adapter_link.free);
 	pthread_mutex_unlock(&adapter_link.lock);
-	if (error || account_same_process(&adapter_link.process, text, size))
+	if (error ||
+	    account_same_process(&adapter_link.process, left->text, sizeof(left->text)))
 		return error;
 	account_process(&adapter_link.process);
 	return -EAGAIN;

@@ -15,6 +15,7 @@
 
 #include "envelope.h"
 #include "stream.h"
+#include "verdict.h"
 
 /* So long a reply may take, in ms: longer than any time-out of the server. */
 #define DRIVER_LONG 200000
@@ -53,6 +54,7 @@ static struct {
 
 void driver_finding(const char *format, ...)
 {
+	char census[200] = "";
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -60,7 +62,29 @@ void driver_finding(const char *format, ...)
 	vfprintf(stderr, format, arguments);
 	fputc('\n', stderr);
 	va_end(arguments);
+	account_census(census, sizeof(census));
+	if (census[0])
+		fprintf(stderr, "census: %s\n", census);
 	abort();
+}
+
+void driver_explain(const struct link_left *left, FILE *out)
+{
+	const struct verdict_clause *clause = NULL;
+
+	if (left->rule)
+		clause = verdict_clause(left->rule->requirement);
+	fprintf(out, "1. %s\n   seen      %s\n",
+		left->rule ? left->rule->sentence : "it ends by itself", left->text);
+	if (clause)
+		verdict_print_clause(clause, out);
+}
+
+void driver_left(const struct link_left *left)
+{
+	fputs("What the server did wrong:\n\n", stderr);
+	driver_explain(left, stderr);
+	driver_finding("not as it was before: %s", left->text);
 }
 
 /* What this side needs and does not get is no finding, and no input can go on without it. */
@@ -365,7 +389,7 @@ static void driver_await(uint32_t connection)
 
 bool driver_end(void)
 {
-	char text[512] = "";
+	struct link_left left = { .text = "" };
 	int error;
 
 	driver_receive();
@@ -377,9 +401,9 @@ bool driver_end(void)
 		driver_disconnect(i);
 	}
 	driver_clear_fds();
-	error = link_renew(text, sizeof(text));
+	error = link_renew(&left);
 	driver.again = error == -EAGAIN ? driver.again + 1 : 0;
 	if (error && (error != -EAGAIN || driver.again > DRIVER_AGAIN))
-		driver_finding("not as it was before: %s", text);
+		driver_left(&left);
 	return driver.again;
 }

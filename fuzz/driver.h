@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "client.h"
 #include "link.h"
@@ -57,7 +58,13 @@ void driver_tell(uint32_t connection, const struct message *m);
 /* The end of an input. True: it has to be done again, to tell whose a descriptor is. */
 bool driver_end(void);
 
-/* Prints what was found, and abort(). */
+/* Prints what was found, and what the process has open; abort(). */
 void driver_finding(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+/* In words, what the server did wrong that has something left of its clients, and the clause. */
+void driver_explain(const struct link_left *left, FILE *out);
+
+/* The same as a finding. */
+void driver_left(const struct link_left *left) __attribute__((noreturn));
 
 #endif

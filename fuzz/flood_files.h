@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* flood_files.h - the descriptors that floods of mappings pass: of every kind, made once. */
+/*
+ * flood_files.h - the descriptors that floods of mappings pass: of every kind, made once.
+ *
+ * PROGRAM_SELF is not among them: the connection of a flood is over memory (stage.h), and has no
+ * socket that could be passed. The server would see a connected stream socket that is no file,
+ * which PROGRAM_SOCKET is.
+ */
 #ifndef FLOOD_FILES_H
 #define FLOOD_FILES_H
 

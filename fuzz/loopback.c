@@ -254,7 +254,7 @@ static int loopback_look(char *text, size_t size)
 	return same ? 0 : -EAGAIN;
 }
 
-int link_renew(char *text, size_t size)
+int link_renew(struct link_left *left)
 {
 	struct account after;
 
@@ -262,7 +262,9 @@ int link_renew(char *text, size_t size)
 		loopback_disconnect(NULL, i);
 	inproc_renew(&loopback.inproc, loop_take_traces());
 	account_take(&loopback.inproc, &after);
-	if (!account_equal(&loopback.before, &after, text, size))
-		return -EUCLEAN;
-	return loopback_look(text, size);
+	left->rule = &account_anything;
+	if (account_equal(&loopback.before, &after, left->text, sizeof(left->text)))
+		return loopback_look(left->text, sizeof(left->text));
+	left->rule = account_rule(&loopback.before, &after);
+	return -EUCLEAN;
 }

@@ -6,6 +6,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "input.h"
 
 #define MOST (1U << 20) /* bytes of a file */
 
@@ -15,12 +18,13 @@ static uint8_t bytes[MOST];
 
 static int replay(const char *name)
 {
-	FILE *file = fopen(name, "rb");
+	int fd = input_open(name);
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "rb");
 	size_t size;
 
 	if (!file) {
-		perror(name);
-		return 1;
+		fprintf(stderr, "%s: %s\n", name, fd < 0 ? strerror(-fd) : "cannot be read");
+		return 3;
 	}
 	size = fread(bytes, 1, sizeof(bytes), file);
 	fclose(file);
@@ -31,13 +35,13 @@ static int replay(const char *name)
 
 int main(int argc, char **argv)
 {
+	int result = 0;
+
 	if (argc < 2) {
 		fprintf(stderr, "usage: %s FILE...\n", argv[0]);
 		return 2;
 	}
-	for (int i = 1; i < argc; i++) {
-		if (replay(argv[i]) != 0)
-			return 1;
-	}
-	return 0;
+	for (int i = 1; i < argc && !result; i++)
+		result = replay(argv[i]);
+	return result;
 }

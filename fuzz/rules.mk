@@ -13,7 +13,7 @@ FUZZERS := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
 INC_fuzz := $(INC_reference-server)
 
 # The server in the same process, over memory, or over sockets as an example of an adapter.
-FUZZ_DRIVERS := $(addprefix fuzz/,account_process.c driver.c runner.c)
+FUZZ_DRIVERS := $(addprefix fuzz/,account_process.c driver.c input.c runner.c)
 FUZZ_LOOP := $(addprefix fuzz/,loopback.c loop_transport.c account.c inproc.c stage.c flood_files.c \
 	order_programs.c)
 FUZZ_ADAPTER := $(addprefix fuzz/,adapter_link.c adapter_reference.c account.c inproc.c)
@@ -86,6 +86,9 @@ $(B)/faulty/replay_session: $(call faulty_objects,faulty,plain,fuzz/replay.c)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BASE) $(LDFLAGS) $^ $(LIBS_reference-server) -o $@
 $(B)/faulty/reduce_session: $(call faulty_objects,flawed,quiet,fuzz/reduce.c)
+$(B)/faulty/replay_race: $(call objects,flawed,fuzz/fuzz_race.c $(FUZZ_SERVER) $(FUZZ_THREADS)) \
+		$(call objects,quiet,$(call SRC,harness) $(FUZZ_DRIVERS) fuzz/replay.c)
+$(B)/faulty/reduce_session $(B)/faulty/replay_race:
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BASE) $(FLAGS_asan) $(LDFLAGS) $^ $(LIBS_reference-server) -o $@
 $(B)/faulty/fuzz_session: $(call faulty_objects,flawed,quiet,fuzz/mutator.c)
@@ -94,7 +97,8 @@ $(B)/faulty/fuzz_session $(B)/faulty/afl_session:
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BASE) $(FLAGS_asan) -fsanitize=fuzzer $(LDFLAGS) $^ \
 		$(LIBS_reference-server) -o $@
-$(B)/obj/flawed/% $(B)/faulty/fuzz_% $(B)/faulty/reduce_%: private CC := clang
+$(B)/obj/flawed/% $(B)/faulty/fuzz_% $(B)/faulty/reduce_% $(B)/faulty/replay_race: \
+	private CC := clang
 $(B)/obj/afl-faulty/% $(B)/faulty/afl_%: private CC := AFL_QUIET=1 afl-clang-fast
 
 fuzzers: $(FUZZERS:%=$(B)/fuzz/fuzz_%)
@@ -137,13 +141,14 @@ AFL_NEEDS = $(B)/afl/cmplog_$(FUZZER) $(MUTATOR) $(if $(PROGRAMS),$(B)/vuc)
 afl: $(B)/afl/afl_$(FUZZER) $(AFL_NEEDS) ## the same with AFL++
 	$(call campaign,afl,--binary=$< --cmplog=$(word 2,$^) $(addprefix --mutator=,$(MUTATOR)))
 
-# The last lines: what a server replies is the same over memory and over sockets.
+# The last lines: what a server replies is the same over memory and over sockets, in programs too.
 SPOKEN := $(filter session version wire,$(FUZZERS))
+said = fuzz/corpus/$(1)/* $(if $(filter session,$(1)),corpus/seed/*.prog corpus/regress/*.prog)
 replay: $(FUZZERS:%=$(B)/fuzz/replay_%) $(SPOKEN:%=$(B)/fuzz/adapted_%) ## the stored inputs, any compiler
-	@$(foreach f,$(FUZZERS),$(B)/fuzz/replay_$(f) fuzz/corpus/$(f)/* &&) true
+	@$(foreach f,$(FUZZERS),$(B)/fuzz/replay_$(f) $(call said,$(f)) &&) true
 	@export VUC_REPLIES=1; $(foreach f,$(SPOKEN), \
-		diff <($(B)/fuzz/replay_$(f) fuzz/corpus/$(f)/*) \
-			<($(B)/fuzz/adapted_$(f) fuzz/corpus/$(f)/*) &&) true
+		diff <($(B)/fuzz/replay_$(f) $(call said,$(f))) \
+			<($(B)/fuzz/adapted_$(f) $(call said,$(f))) &&) true
 
 # All orders of the events of small scenarios; the second program has faults to be found.
 EXPLORE := $(wildcard fuzz/explore*.c) $(addprefix fuzz/,loop_transport.c account.c \

@@ -157,15 +157,35 @@ static void runner_begin(void)
 	runner.tells = getenv("VUC_REPLIES") != NULL;
 }
 
-static void runner_print(const struct exec_finding *first, const char *left, FILE *out)
+/* What is left is no message, and fails the run as one. */
+static void runner_blame(const struct link_left *left)
 {
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return;
+	driver_explain(left, out);
+	fclose(out);
+	verdict_attach(runner.verdict, "What the server did wrong", text);
+	verdict_none(runner.verdict, VERDICT_FAIL, "when all connections were closed");
+	free(text);
+}
+
+static void runner_print(const struct exec_finding *first, const struct link_left *left, FILE *out)
+{
+	char census[200] = "";
+
 	if (runner.verdict)
 		verdict_print(runner.verdict, false, out);
 	if (!left && runner.verdict && verdict_word(runner.verdict) == VERDICT_PASS)
 		fprintf(out, "finding: %s [%s], not seen again: %s\n", first->what.code,
 			first->what.requirement, first->what.text);
 	if (left)
-		fprintf(out, "finding: not as it was before: %s\n", left);
+		fprintf(out, "finding: not as it was before: %s\n", left->text);
+	account_census(census, sizeof(census));
+	fprintf(out, "census: %s\n", census);
 }
 
 /* Where a campaign looks, if it never comes again: an engine keeps nothing of what is printed. */
@@ -180,7 +200,7 @@ static FILE *runner_report_file(void)
 }
 
 /* Tells what happens step by step: when it is run again, unless that may come to something else. */
-static void runner_report(const struct program *program, const char *left)
+static void runner_report(const struct program *program, const struct link_left *left)
 {
 	struct exec_finding first = { .what.code = "" };
 	FILE *file;
@@ -190,6 +210,8 @@ static void runner_report(const struct program *program, const char *left)
 		exec_tell(runner.exec, runner.verdict);
 		exec_run(runner.exec, program);
 	}
+	if (left && runner.verdict)
+		runner_blame(left);
 	runner_print(&first, left, stderr);
 	file = runner_report_file();
 	if (file) {
@@ -216,7 +238,7 @@ static void runner_count(void)
 /* -EAGAIN: again, as link_renew() says. */
 static int runner_once(const struct program *program, bool last)
 {
-	char text[512] = "";
+	struct link_left left = { .text = "" };
 	int64_t findings;
 	int error;
 
@@ -233,11 +255,11 @@ static int runner_once(const struct program *program, bool last)
 		driver_finding("the server takes no client any more, since the program before");
 	runner_need(findings < 0 ? (int)findings : 0, "a program cannot be run");
 	runner_count();
-	error = link_renew(text, sizeof(text));
+	error = link_renew(&left);
 	if (findings)
 		runner_report(program, NULL);
 	if (error && (error != -EAGAIN || last))
-		runner_report(program, text);
+		runner_report(program, &left);
 	verdict_free(runner.verdict);
 	runner.verdict = NULL;
 	return error;

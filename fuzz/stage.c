@@ -229,7 +229,7 @@ static int stage_count(char *text, size_t size)
 
 bool stage_end(void)
 {
-	char text[512] = "";
+	struct link_left left = { .rule = &account_anything };
 	struct account after;
 	int error;
 
@@ -237,11 +237,13 @@ bool stage_end(void)
 	inproc_renew(&stage.inproc, INPROC_ANYTHING);
 	loop_take_traces();
 	account_take(&stage.inproc, &after);
-	if (!account_equal(&stage.before, &after, text, sizeof(text)))
-		driver_finding("not as it was before: %s", text);
-	error = stage_count(text, sizeof(text));
+	if (!account_equal(&stage.before, &after, left.text, sizeof(left.text))) {
+		left.rule = account_rule(&stage.before, &after);
+		driver_left(&left);
+	}
+	error = stage_count(left.text, sizeof(left.text));
 	stage.again = error ? stage.again + 1 : 0;
 	if (stage.again > STAGE_AGAIN)
-		driver_finding("not as it was before: %s", text);
+		driver_left(&left);
 	return stage.again;
 }

@@ -165,7 +165,7 @@ uint64_t link_readings(void)
 	return UINT64_MAX;
 }
 
-int link_renew(char *text, size_t size)
+int link_renew(struct link_left *left)
 {
 	uint64_t number = 1;
 	struct account after;
@@ -177,14 +177,17 @@ int link_renew(char *text, size_t size)
 	error = -pthread_join(threaded.thread, NULL);
 	(void)!read(threaded.stop, &number, sizeof(number));
 	if (error || threaded.result) {
-		snprintf(text, size, "the server has ended: %s",
+		left->rule = NULL;
+		snprintf(left->text, sizeof(left->text), "the server has ended: %s",
 			 strerror(error ? -error : -threaded.result));
 		return -EUCLEAN;
 	}
 	threaded_account(&after);
 	server_close(threaded.server);
 	threaded.server = NULL;
-	if (!account_equal(&threaded.before, &after, text, size))
-		return -EUCLEAN;
-	return threaded_look(text, size);
+	left->rule = &account_anything;
+	if (account_equal(&threaded.before, &after, left->text, sizeof(left->text)))
+		return threaded_look(left->text, sizeof(left->text));
+	left->rule = account_rule(&threaded.before, &after);
+	return -EUCLEAN;
 }

@@ -33,6 +33,9 @@ extern const size_t verdict_nclauses;
 /* The row with that id, or NULL. */
 const struct verdict_clause *verdict_clause(const char *id);
 
+/* It in the rows of a summary: id, level, heading, and what holds. */
+void verdict_print_clause(const struct verdict_clause *clause, FILE *out);
+
 /* What a failure code means ("reply.missing": "no reply came"), or NULL for an unknown one. */
 const char *verdict_code(const char *code);
 
@@ -90,7 +93,10 @@ void verdict_found(struct verdict *verdict, uint32_t step, const struct model_fi
 /* Text that belongs to it and is no program: what the server has written, where it hangs. */
 void verdict_attach(struct verdict *verdict, const char *title, const char *text);
 
-/* The run was none: the word (SKIP or BROKEN) and why. */
+/*
+ * The run was none: the word (SKIP or BROKEN) and why. FAIL: what no message has shown was wrong,
+ * which verdict_attach() was told.
+ */
 void verdict_none(struct verdict *verdict, enum verdict_word word, const char *why);
 
 enum verdict_word verdict_word(const struct verdict *verdict);

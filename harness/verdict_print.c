@@ -78,7 +78,7 @@ static void verdict_row(const char *name, const char *words, FILE *out)
 	verdict_wrapped(words, out);
 }
 
-static void verdict_clause_rows(const struct verdict_clause *clause, FILE *out)
+void verdict_print_clause(const struct verdict_clause *clause, FILE *out)
 {
 	bool silent = strcmp(clause->level, "UNSPECIFIED") == 0;
 	char head[240];
@@ -107,7 +107,7 @@ static void verdict_entry_print(const struct verdict *verdict, uint32_t index, u
 	verdict_row(verdict_ends(entry->what.code) ? "last step" : "sent", text, out);
 	verdict_row("seen", entry->what.text, out);
 	if (clause)
-		verdict_clause_rows(clause, out);
+		verdict_print_clause(clause, out);
 	verdict_signature(&entry->what, text, sizeof(text));
 	verdict_row("signature", text, out);
 	if (more)

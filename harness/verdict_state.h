@@ -33,7 +33,7 @@ struct verdict_entry {
 struct verdict {
 	const struct program *program;
 	enum verdict_gate gate;
-	enum verdict_word none;		/* SKIP or BROKEN, else PASS */
+	enum verdict_word none;		/* SKIP, BROKEN or FAIL, else PASS */
 	char why[200];
 	bool cut;			/* memory was short */
 	char *attached;			/* lines, or NULL */
