@@ -16,7 +16,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all install conformance soak coverage mutation caught everything units fuzz afl fuzzers
-.PHONY: explore explore-rate fuzz-faults fuzz-curve
+.PHONY: explore explore-rate fuzz-faults fuzz-curve fuzz-rate
 .PHONY: corpus replay bench benches demo limits test peers report lint format clean help setup FORCE
 MAKEFLAGS += --no-builtin-rules --no-print-directory $(if $(MAKELEVEL:0=),,-j$(CORES))
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The inputs that a fuzzing campaign begins with.
 
-    campaign_seeds.py --vuc=FILE OUT
+    campaign_seeds.py --vuc=FILE OUT [NAME...]
 
-As a program: fuzz_NAME_seed_corpus.zip in OUT for each fuzz/fuzz_NAME.c, with what is in
-fuzz/corpus/NAME and, for an entry whose inputs are programs, the programs of corpus/, packed.
+As a program: fuzz_NAME_seed_corpus.zip in OUT for each fuzz/fuzz_NAME.c, or those that are named,
+with what is in fuzz/corpus/NAME and, for an entry whose inputs are programs, the programs of
+corpus/, packed.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ def sources_of(entry: Path) -> list[Path]:
     return [own, *sorted(Path("corpus").glob("*/"))] if packed else [own]
 
 
-def pack_all(vuc: Path, out: Path) -> None:
-    for entry in sorted(Path("fuzz").glob("fuzz_*.c")):
+def pack_all(vuc: Path, out: Path, names: list[str]) -> None:
+    entries = [Path(f"fuzz/fuzz_{name}.c") for name in names]
+    for entry in entries or sorted(Path("fuzz").glob("fuzz_*.c")):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "seeds"
             gather(sources_of(entry), folder, vuc)
@@ -60,8 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="seeds of all entries as archives")
     parser.add_argument("--vuc", type=Path, required=True)
     parser.add_argument("out", type=Path)
+    parser.add_argument("names", nargs="*")
     asked = parser.parse_args()
-    pack_all(asked.vuc, asked.out)
+    pack_all(asked.vuc, asked.out, asked.names)
 
 
 if __name__ == "__main__":

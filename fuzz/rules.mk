@@ -106,20 +106,28 @@ fuzzers: $(FUZZERS:%=$(B)/fuzz/fuzz_%)
 # What threads do need not come again: in how many runs of how many?
 WAVERS = $(if $(filter race,$(FUZZER)),--count $(if $(TRIES),,--tries=20))
 # Programs are printed, and have more seeds: those of cases too once `make corpus` has made them.
-# RESUME=1 goes on with what is there.
+# Where time is virtual what takes time is a seed, too. RESUME=1 goes on with what is there.
 PROGRAMS = $(filter $(FUZZER),$(PACKED))
-FUZZ_SEEDS = $(wildcard fuzz/corpus/$(FUZZER)) $(if $(PROGRAMS),$(wildcard corpus/*/ $(B)/corpus/cases))
+FUZZ_SEEDS = $(wildcard fuzz/corpus/$(FUZZER)) \
+	$(if $(PROGRAMS),$(wildcard corpus/*/ $(B)/corpus/cases)) \
+	$(if $(filter session,$(FUZZER)),$(wildcard $(B)/corpus/timed))
 MUTATOR = $(if $(filter $(FUZZER),$(MUTATED)),$(B)/fuzz/mutator.so)
 campaign = @$$(cat build/python) ci/campaign.py $(1) $(FUZZER) --build=$(B) --time=$(TIME) \
 	--jobs=$(JOBS) --max-len=$(MAX_LEN) $(addprefix --tries=,$(TRIES)) $(WAVERS) \
 	$(if $(filter 1,$(RESUME)),--resume) $(FUZZ_SEEDS:%=--seeds=%) \
 	$(if $(PROGRAMS),--vuc=$(B)/vuc) $(2) -- $(ARGS)
 
-# Of a server that is named: over its socket, whoever wrote it, by programs that vuc makes up.
+# Of a server that is named: over its socket, whoever wrote it, by programs that vuc makes up. What
+# only an engine understands is refused there.
+OF_ENGINES = $(strip $(foreach v,FUZZER JOBS MAX_LEN RESUME TRIES TSAN,\
+	$(if $(filter-out undefined file,$(origin $(v))),$(addprefix $(v)=,$($(v))))))
 ifeq ($(SERVER)$(SOCKET)$(filter-out file,$(origin TARGET)),)
 FUZZ_BINARY = $(B)/fuzz/fuzz_$(FUZZER)$(TSAN:1=-tsan)
 fuzz: $(FUZZ_BINARY) $(if $(PROGRAMS),$(B)/vuc) ## FUZZER=session TIME=60 RESUME= TSAN=; TARGET=
 	$(call campaign,fuzz,--binary=$<)
+else ifneq ($(OF_ENGINES),)
+fuzz:
+	@echo 'make fuzz: not for a server that is named: $(OF_ENGINES)' >&2; exit 2
 else
 fuzz: $(B)/vuc $(B)/libvuc.so $(OURS)
 	@$$(cat build/python) ci/fuzz_server.py $(if $(TARGET),--target='$(TARGET)') \
@@ -136,6 +144,10 @@ fuzz-faults: $(B)/faulty/fuzz_session $(B)/faulty/reduce_session ## TIME=60 LONG
 fuzz-curve: $(B)/fuzz/fuzz_session $(B)/fuzz/fuzz_wire $(B)/vuc ## coverage over TIME=60 CPU-seconds
 	@$$(cat build/python) ci/fuzz_curve.py --build=$(B) --time=$(TIME) --vuc=$(B)/vuc $(ARGS) \
 		session=fuzz/corpus/session,corpus/seed,corpus/regress wire=fuzz/corpus/wire
+
+fuzz-rate: $(B)/vuc $(B)/vuc-server $(B)/bench/bench_null ## over a socket, beside a null server
+	@$$(cat build/python) ci/fuzz_rate.py --build=$(B) --corpus=corpus/seed \
+		--corpus=corpus/regress $(ARGS)
 
 AFL_NEEDS = $(B)/afl/cmplog_$(FUZZER) $(MUTATOR) $(if $(PROGRAMS),$(B)/vuc)
 afl: $(B)/afl/afl_$(FUZZER) $(AFL_NEEDS) ## the same with AFL++

@@ -74,11 +74,13 @@ struct main_server {
 	{ "level", required_argument, NULL, 'l' }, \
 	{ "timeout", required_argument, NULL, 't' }, \
 	{ "once", no_argument, NULL, '1' }
+#define MAIN_JUDGE_HELP \
+	"  --strict W1,...|all   ambiguities of the specification that are read strictly\n" \
+	"  --level must|should|all   the requirements that fail a run (all)\n"
 #define MAIN_SERVER_HELP \
 	"  --socket PATH         the server runs already and listens there; else it is started:\n" \
 	"                        what follows \"--\", with {socket} filled in\n" \
-	"  --strict W1,...|all   ambiguities of the specification that are read strictly\n" \
-	"  --level must|should|all   the requirements that fail a run (all)\n" \
+	MAIN_JUDGE_HELP \
 	"  --timeout MS          when to give up a reply (5000)\n" \
 	"  --once                the server serves one connection: programs with more are skipped\n"
 

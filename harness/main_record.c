@@ -33,9 +33,11 @@ static const char main_record_help[] =
 	"usage: vuc record --listen PATH --socket PATH [OPTION...]\n"
 	"Waits for a client at the first path, connects it to the server at the second, hands on\n"
 	"what they say to each other until one of them leaves or SIGINT comes, and then writes\n"
-	"the session as a program. What the server does wrong is shown on standard error.\n\n"
+	"the session as a program. The client is written down and not judged: what the server\n"
+	"does wrong is shown on standard error.\n\n"
 	"  --listen PATH         where the client is to connect; the file must not exist\n"
-	MAIN_SERVER_HELP
+	"  --socket PATH         where the server listens, which runs already\n"
+	MAIN_JUDGE_HELP
 	"  --output FILE         write the program there (standard output)\n";
 
 enum main_side {
@@ -224,7 +226,9 @@ static int main_record_relay(struct main_record *record, const sigset_t *waiting
 static int main_record_options(struct main_record *record, const struct main_call *call)
 {
 	static const struct option options[] = {
-		MAIN_SERVER_OPTIONS,
+		{ "socket", required_argument, NULL, 's' },
+		{ "strict", required_argument, NULL, 'r' },
+		{ "level", required_argument, NULL, 'l' },
 		{ "listen", required_argument, NULL, 'L' },
 		{ "output", required_argument, NULL, 'o' },
 		{ "help", no_argument, NULL, 'h' },
@@ -248,7 +252,9 @@ static int main_record_options(struct main_record *record, const struct main_cal
 		if (error)
 			return error;
 	}
-	if (!record->listen || !record->server.socket || call->server || optind < call->argc)
+	if (call->server)
+		return main_error("a session is recorded of a server that runs already");
+	if (!record->listen || !record->server.socket || optind < call->argc)
 		return main_error("--listen PATH and --socket PATH; see vuc record --help");
 	return 0;
 }

@@ -5,11 +5,15 @@
 # it: the compilers, their flags, the engine and the folders come by the environment. Into $OUT go a
 # binary for each entry, its seeds (programs are packed), and its options; what is in between goes
 # to $WORK. json-c is linked statically, because the machine that runs the binaries has none.
+#
+# $FUZZERS names the entries, all without it; $VUC is the command that packs programs, which is
+# built without it.
 set -eu
 [ -r fuzz/rules.mk ] || cd "$(dirname "$0")/../.." # a copy of this is started in the sources
 
 : "${CC:=clang}" "${CXX:=clang++}" "${CFLAGS:=-O1 -g}" "${CXXFLAGS:=$CFLAGS}"
 : "${SANITIZER:=address}" "${ARCHITECTURE:=x86_64}" "${LIB_FUZZING_ENGINE:=-fsanitize=fuzzer}"
+: "${FUZZERS:=$(cd fuzz && printf '%s ' fuzz_*.c | sed 's/fuzz_//g; s/\.c//g')}"
 : "${OUT:?is where the binaries go}" "${WORK:?is where everything else goes}"
 
 case $ARCHITECTURE in
@@ -33,15 +37,19 @@ done
 quiet=
 [[ $CFLAGS != *fuzzer-no-link* ]] || quiet=-fno-sanitize=fuzzer-no-link
 json="-Wl,-Bstatic $(pkg-config --libs json-c) -Wl,-Bdynamic"
-make -o setup -j"$(nproc)" fuzzers B="$WORK/build" CC="$CC" CFLAGS="$CFLAGS" \
+make -o setup -j"$(nproc)" fuzzers FUZZERS="$FUZZERS" B="$WORK/build" CC="$CC" CFLAGS="$CFLAGS" \
 	FLAGS_asan= FLAGS_fuzz= FLAGS_quiet="$quiet" LIBS_reference-server="$json" \
 	FUZZ_LINK="$CXX $CXXFLAGS -pthread" ENGINE="$LIB_FUZZING_ENGINE"
 
 # The command that packs programs runs here, and needs no more than a compiler.
-env -u CFLAGS -u CXXFLAGS make -o setup -j"$(nproc)" "$WORK/host/vuc" B="$WORK/host" CC=clang
+if [ -z "${VUC-}" ]; then
+	VUC=$WORK/host/vuc
+	env -u CFLAGS -u CXXFLAGS make -o setup -j"$(nproc)" "$VUC" B="$WORK/host" CC=clang
+fi
 
-"$(cat build/python)" ci/campaign_seeds.py --vuc="$WORK/host/vuc" "$OUT"
-for binary in "$WORK"/build/fuzz/fuzz_*; do
-	cp "$binary" "$OUT/"
-	printf '[libfuzzer]\nmax_len = 2048\ntimeout = 25\n' >"$OUT/${binary##*/}.options"
+read -ra fuzzers <<<"$FUZZERS"
+"$(cat build/python)" ci/campaign_seeds.py --vuc="$VUC" "$OUT" "${fuzzers[@]}"
+for name in "${fuzzers[@]}"; do
+	cp "$WORK/build/fuzz/fuzz_$name" "$OUT/"
+	printf '[libfuzzer]\nmax_len = 2048\ntimeout = 25\n' >"$OUT/fuzz_$name.options"
 done

@@ -254,3 +254,16 @@ def test_smallest_input_is_kept_and_what_does_not_come_again_too(tmp_path):
     assert sorted(path.read_bytes() for path in lost.glob("input*")) == [b"long", b"middle", b"s"]
     again = Store(tmp_path / "store", None)
     assert [one.count for one in again.kept] == [3, 3] and not again.seen
+
+
+@pytest.mark.parametrize("entry, seeds", [("session", ["cases", "timed"]), ("race", ["cases"]),
+                                          ("wire", [])])  # fmt: skip
+def test_seeds_that_take_time_are_for_time_that_is_virtual(entry, seeds, tmp_path):
+    """What `make corpus` has made, of which nothing is for entries that read no programs."""
+    for name in ("cases", "timed"):
+        (tmp_path / "corpus" / name).mkdir(parents=True)
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(["make", "-n", "fuzz", f"FUZZER={entry}", f"B={tmp_path}"], cwd=ROOT,
+                          env=plain, text=True, capture_output=True, timeout=60, check=True)
+    given = [word for word in done.stdout.split() if word.startswith(f"--seeds={tmp_path}")]
+    assert given == [f"--seeds={tmp_path}/corpus/{name}" for name in seeds]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -151,3 +152,13 @@ def test_target_file_says_how(tmp_path):
     assert done.returncode == 0, done.stdout
     report = json.loads((tmp_path / "report" / "fuzz-mine.json").read_text(encoding="utf-8"))
     assert (report["fuzzer"], report["programs"], report["restarts"]) == ("mine", 5, 5)
+
+
+@pytest.mark.parametrize("word", ["RESUME=1", "JOBS=2", "TRIES=5", "FUZZER=wire"])
+def test_what_only_an_engine_understands_is_refused(word):
+    """A server that is named is fuzzed without one; nothing is passed over in silence."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(["make", "fuzz", "SERVER=/bin/false {socket}", word], cwd=ROOT, env=plain,
+                          timeout=LIMIT, text=True, check=False, capture_output=True)  # fmt: skip
+    assert done.returncode == 2
+    assert f"make fuzz: not for a server that is named: {word}" in done.stderr

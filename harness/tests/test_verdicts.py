@@ -494,3 +494,19 @@ def test_schema_check_finds_what_does_not_fit():
 def test_case_files_can_be_listed_without_a_server(suite):
     run = suite.call("fake", "--collect-only", "-q")
     assert run.exit_code == 0 and "test_sample.py::test_reset" in run.output
+
+
+@pytest.mark.parametrize("readings", ["", "[readings]\nD1 = 'strict'"])
+def test_cases_that_the_model_does_not_see_to_their_end_are_counted(suite, readings):
+    """Of a server that no model judges nothing goes around it."""
+    suite.write("""
+    @covers("INFO-DEV-001")
+    def test_around(session):
+        session.unjudged()
+        session.call("DEVICE_GET_INFO")
+    """, "test_more.py")
+    done = suite.run(extra=f"sessions = 'many'\n{readings}")
+    assert done.exit_code == 0, done.output
+    around = [r["id"] for r in done.report["results"] if r["unjudged"]]
+    assert around == (["more/around"] if readings else [])
+    assert ("1 in part without the model" in done.output) == bool(readings)

@@ -83,6 +83,8 @@ def test_help_says_how_it_is_used(command):
         (["run", "missing.prog", "--socket", "s"], "missing.prog: No such file"),
         (["minimize", "--runs", "1", "--wanted", "2", "x", "--socket", "s"], "--wanted 2"),
         (["record"], "--listen PATH"),
+        (["record", "--listen", "a", "--socket", "b", "--", "server"], "that runs already"),
+        (["record", "--listen", "a", "--socket", "b", "--once"], "once"),
         (["explain", "NO-SUCH-001"], "no requirement"),
     ],
 )
@@ -249,6 +251,30 @@ def test_a_recorded_session_can_be_run_again(proxy, program, tmp_path):
     text = recorded.read_text(encoding="utf-8")
     assert "r0 = memfd(size=0x4000)\ndma_map(flags=READ|WRITE, address=0x10000" in text
     assert vuc("run", recorded, *REFERENCE).returncode == 0
+
+
+def test_a_recording_offers_what_it_takes():
+    done = vuc("record", "--help")
+    assert '"--"' not in done.stdout and "--timeout" not in done.stdout
+    assert "--socket PATH" in done.stdout and "--strict" in done.stdout
+    assert "not judged" in done.stdout
+
+
+def test_a_twin_socket_is_recorded(proxy, tmp_path):
+    """What the server asks by it reaches the client, whose replies come back the same way."""
+    source = ROOT / "corpus" / "regress" / "requests-go-by-the-twin.prog"
+    done = vuc("run", source, "--socket", tmp_path / "proxy")
+    assert done.returncode == 0, done.stdout
+    _, errors = proxy.communicate(timeout=LIMIT)
+    assert (proxy.returncode, "verdict: PASS" in errors) == (0, True), errors
+    recorded = tmp_path / "recorded.prog"
+    # Without a twin between them nothing that came by it would be seen.
+    assert re.search(r"^reply\(dma_read, .*\(twin\)$", recorded.read_text(encoding="utf-8"), re.M)
+    for fault, exit_code in (None, 0), ("twin_is_not_used", 1):
+        server = REFERENCE if fault is None else [
+            "--", f"{SERVER}-faulty", f"--fault={fault}", "--socket-path={socket}"]
+        done = vuc("run", recorded, *server)
+        assert done.returncode == exit_code, done.stdout
 
 
 def test_a_signal_ends_a_session_and_its_program_is_written(proxy, tmp_path):

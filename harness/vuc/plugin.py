@@ -26,6 +26,7 @@ from .marks import Case, MarkError, case_of, check_marks
 from .profile import DIALECTS, Profile, ProfileError, choose_profile
 from .register import FEATURES, READINGS, register
 from .report import result_of
+from .session import Connection
 from .terminal import Reporter, repeat_command
 from .verdict import (
     BROKEN, DEVIATES, FAIL, GATES, KNOWN, PASS, SKIP, UNEXPECTED_PASS, Judge, Trouble, Verdict,
@@ -203,9 +204,11 @@ class Runner:
         case = item.stash[CASE].read_by(self.worker.profile.readings)
         folder = self.config.option.record
         programs = None if folder is None else []
+        around = Connection.went_around
         reports, failure, context = self.attempt(item, nextitem, programs)
         if programs:
             record.write(folder, case.id, case.requirements, programs)
+        unjudged = Connection.went_around > around
         raised = item.stash[RAISED][0] if item.stash[RAISED] else None
         if failure is None and self.worker.suspects_leak():
             failure = self.worker.leak(lambda: self.attempt(item, nextitem)[1])
@@ -216,7 +219,8 @@ class Runner:
         # What failed may have left anything behind, which must not be taken for the next case's.
         if case.hostile or failure is not None or verdict.word not in (PASS, SKIP):
             self.worker.discard()
-        return reports, result_of(case, verdict, self.judge, envelope)
+        result = result_of(case, verdict, self.judge, envelope)
+        return reports, {**result, "unjudged": unjudged}
 
     def attempt(self, item: pytest.Item, nextitem: pytest.Item | None,
                 programs: list[str] | None = None) -> tuple:

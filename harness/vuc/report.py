@@ -171,6 +171,12 @@ def skips(run: Run) -> list[str]:
     return lines
 
 
+def around(run: Run) -> list[str]:
+    """How many cases the model has not judged to their end, where it judges (cases/README.md)."""
+    count = sum(r.get("unjudged", False) for r in run.results)
+    return [f"{count} in part without the model: they go around their connection"] if count else []
+
+
 def fixes(run: Run) -> list[Cause]:
     """What is worth a repair, most urgent first."""
     return to_fix(causes(run.results, {r.id: r.level for r in run.register.values()}))

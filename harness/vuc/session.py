@@ -66,6 +66,7 @@ class Connection(Owned):
     speak the poc dialect of that extension to."""
 
     kind = "connection"
+    went_around = 0  # connections of this process that a model judged, and then no more
 
     def __init__(self, client: Any):
         """Takes over a client handle of the library; see connect() and adopt()."""
@@ -74,6 +75,7 @@ class Connection(Owned):
         self._seen: list[SimpleNamespace] = []  # violations, once closed
         self._owned: list[Fd] = []
         self._programs: list[str] | None = None
+        self._judged = False
         self._trace: deque[tuple[str, int, Any]] = deque(maxlen=TRACE_LENGTH)
         self.negotiated: dict[str, Any] | None = None
         self.limits = Limits()
@@ -157,11 +159,14 @@ class Connection(Owned):
         ambiguities that are named strictly (register.READINGS). violations() has its findings."""
         names = [name.encode() for name in strict]
         _abi.call("client_judged", self._client, (ctypes.c_char_p * (len(names) + 1))(*names))
+        self._judged = True
 
     def unjudged(self) -> None:
         """What follows goes around this connection: the model judges no more."""
         if not self.closed:
             _abi.lib.vuc_client_unjudged(self._client)
+            Connection.went_around += self._judged
+            self._judged = False
 
     def speak_poc(self) -> None:
         """The poc dialect is spoken, which nobody negotiates: the server may ask for pages by its

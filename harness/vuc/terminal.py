@@ -20,7 +20,7 @@ from .duration import DEFAULT_SCALE
 from .evidence import oracles
 from .known import outdated
 from .profile import Profile
-from .report import Run, deviations, fix_lines, kernel, known_lines, skips, table
+from .report import Run, around, deviations, fix_lines, kernel, known_lines, skips, table
 from .verdict import BROKEN, Judge, run_verdict
 
 FEW = 10  # failures are listed one and all; of more, one per cause
@@ -151,7 +151,7 @@ class Reporter:
             terminal.write_line(f"{hidden} more listings of the same causes: -v, or the report")
         terminal.section("requirements: area x level")
         for line in [*table(run), "", *deviations(run), *known_lines(run), *skips(run),
-                     *self.figures]:
+                     *around(run), *self.figures]:
             terminal.write_line(line)
         terminal.write_line(f"oracles on {kernel()}: {self.oracles_line()}")
         if fix := fix_lines(run):
