@@ -222,7 +222,7 @@ class Guest:
     def await_message(self) -> None:
         """Wait until something comes by any socket, for the short duration."""
         poll = select.poll()
-        for channel in (MAIN, TWIN) if self.session.twin else (MAIN,):
+        for channel in (MAIN, TWIN) if self.session.twin and not self.session.deaf else (MAIN,):
             poll.register(self.session.fileno(channel), select.POLLIN)
         poll.poll(milliseconds(short()))
 

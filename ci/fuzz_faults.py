@@ -2,15 +2,17 @@
 """The table of faults: what the fuzzer of sessions finds of the named faults of the reference
 server, from nothing, and how soon.
 
-    fuzz_faults.py [--binary=FILE] [--reduce=FILE] [--build=DIR] [--seed=N] [--time=S] [--long=S]
-                   [--most=N] [--jobs=N] [--fresh] [--table=FILE] [FAULT...]
+    fuzz_faults.py [--fuzzer=session] [--binary=FILE] [--reduce=FILE] [--build=DIR] [--seed=N]
+                   [--time=S] [--long=S] [--most=N] [--jobs=N] [--fresh] [--table=FILE] [FAULT...]
 
 Each run begins with an empty corpus and the same seed, and ends with its first finding or when it
 has used --time seconds of CPU; then --long, if it is not 0, is the time of another run of the
 faults that were not found, --most of them. Before all that the server without a fault has to
 survive as long. What is found is made small (fuzz/reduce.c). build/report/fuzz-faults.json has
 what was run and is gone on with, unless the fuzzer is another one now; --table is the same for
-readers. fuzz/unseen.toml names the faults that no message and no account can show.
+readers. fuzz/unseen.toml names the faults that no message and no account can show; those of its
+rows with `order` are looked for by --fuzzer=order, which looks into memory, and whose table stands
+behind the other one.
 
 Exit status: 0 nine tenths are found, 1 fewer, 2 wrong usage, or the healthy server has a finding.
 """
@@ -40,6 +42,8 @@ from campaign_findings import Replay
 ROOT = Path(__file__).resolve().parents[1]
 FAULTS = ROOT / "reference-server/fault.h"
 UNSEEN = ROOT / "fuzz/unseen.toml"
+SESSION, ORDER = "session", "order"
+ORDER_TITLE = "# What the fuzzer of orders finds"
 HEALTHY = ""  # the name of no fault
 WANTED = 0.9
 HANG_S = 10
@@ -80,6 +84,12 @@ def read_unseen(text: str, faults: Iterable[str]) -> dict[str, str]:
     return unseen
 
 
+def read_ordered(text: str) -> list[str]:
+    """The faults that are for the fuzzer of orders."""
+    rows = tomllib.loads(text)["unseen"]
+    return [name for row in rows if row.get(ORDER) for name in row["names"]]
+
+
 def fingerprint(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
@@ -90,11 +100,12 @@ def limited(seconds: int) -> None:
 
 
 class Fuzzer:
-    """The build with faults: `binary` is the fuzzer, `reduce` makes an input small. What does not
-    fail again by itself counts as nothing: the search goes on behind it with other seeds."""
+    """The build with faults: `binary` is the fuzzer, `reduce` makes a program small; None where
+    inputs are none. What does not fail again by itself counts as nothing: the search goes on behind
+    it with other seeds."""
 
-    def __init__(self, binary: Path, reduce: Path, seed: int):
-        self.binary, self.reduce, self.seed = binary.resolve(), reduce.resolve(), seed
+    def __init__(self, binary: Path, reduce: Path | None, seed: int):
+        self.binary, self.reduce, self.seed = binary.resolve(), reduce and reduce.resolve(), seed
         self.before = fixed_addresses()
 
     def search(self, fault: str, seconds: int) -> Run:
@@ -132,6 +143,8 @@ class Fuzzer:
         fault = [f"VUC_FAULT={environment.get('VUC_FAULT', '')}"] * ("VUC_FAULT" in environment)
         report, _ = Replay([*self.before, "env", *fault, self.binary]).until_it_fails(path)
         run.signature = report.signature
+        if self.reduce is None:
+            return
         limits = {"ASAN_OPTIONS": "symbolize=0:max_allocation_size_mb=2048"}  # as libFuzzer has it
         done = subprocess.run([*self.before, self.reduce, path], env=environment | limits,
                               text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -235,6 +248,33 @@ def markdown(table: Table, faults: dict[str, str], unseen: dict[str, str]) -> st
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+def ordered(table: Table, faults: dict[str, str], names: list[str]) -> str:
+    """The table of the fuzzer of orders."""
+    runs = {name: run for name in names if (run := table.runs.get(name))}
+    limit = min((run.limit for run in runs.values()), default=0)
+    lines = [
+        ORDER_TITLE, "",
+        "Faults that need threads that meet, or a look into memory (`order` in `unseen.toml`), "
+        "were looked for by `fuzz_order`", f"from an empty corpus, with seed {table.key['seed']} "
+        f"and {limit} seconds of CPU time: {sum(run.found for run in runs.values())} of "
+        f"{len(names)} are found.", "`make fuzz-faults FUZZER=order` has made this table.", "",
+        "| fault | what the server does | CPU-seconds | signature |", "| --- | --- | --- | --- |",
+        *(row(name, faults[name], runs.get(name)).rsplit("|", 2)[0] + "|" for name in names),
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def write(path: Path, part: str) -> None:
+    """One of the two tables; the other one stays as it is."""
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    head, _, tail = old.partition(ORDER_TITLE)
+    if part.startswith(ORDER_TITLE):
+        new = (head.rstrip("\n") + "\n\n" if head else "") + part
+    else:
+        new = part + ("\n" + ORDER_TITLE + tail if tail else "")
+    path.write_text(new, encoding="utf-8")
+
+
 def check_healthy(fuzzer: Fuzzer, table: Table, seconds: int) -> None:
     search_all(fuzzer, table, [HEALTHY], seconds, 1)
     run = table.runs[HEALTHY]
@@ -244,6 +284,7 @@ def check_healthy(fuzzer: Fuzzer, table: Table, seconds: int) -> None:
 
 def read_arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="the table of faults; see the head of the file")
+    parser.add_argument("--fuzzer", choices=[SESSION, ORDER], default=SESSION)
     parser.add_argument("--build", type=Path, default=Path("build"))
     parser.add_argument("--binary", type=Path)
     parser.add_argument("--reduce", type=Path)
@@ -256,27 +297,31 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="goes on with nothing")
     parser.add_argument("faults", nargs="*", metavar="FAULT")
     asked = parser.parse_args(words)
-    asked.binary = asked.binary or asked.build / "faulty/fuzz_session"
-    asked.reduce = asked.reduce or asked.build / "faulty/reduce_session"
+    asked.binary = asked.binary or asked.build / f"faulty/fuzz_{asked.fuzzer}"
+    if asked.fuzzer == SESSION:
+        asked.reduce = asked.reduce or asked.build / "faulty/reduce_session"
     return asked
 
 
 def run(asked: argparse.Namespace) -> int:
     faults = read_faults(FAULTS.read_text(encoding="utf-8"))
     unseen = read_unseen(UNSEEN.read_text(encoding="utf-8"), faults)
-    names = asked.faults or [name for name in faults if name not in unseen]
+    order = read_ordered(UNSEEN.read_text(encoding="utf-8")) if asked.fuzzer == ORDER else []
+    names = asked.faults or order or [name for name in faults if name not in unseen]
     if unknown := set(names) - faults.keys():
         raise Broken(f"no such fault: {', '.join(sorted(unknown))}")
     fuzzer = Fuzzer(asked.binary, asked.reduce, asked.seed)
     key = {"binary": fingerprint(asked.binary), "seed": asked.seed}
-    table = Table(asked.build / "report/fuzz-faults.json", key, asked.fresh)
+    report = "fuzz-faults-order.json" if order else "fuzz-faults.json"
+    table = Table(asked.build / "report" / report, key, asked.fresh)
     check_healthy(fuzzer, table, asked.time)
     search_all(fuzzer, table, names, asked.time, asked.jobs)
     left = [name for name in names if not table.runs[name].found]
     if asked.long:
         search_all(fuzzer, table, left[: asked.most], asked.long, asked.jobs)
     if asked.table:
-        asked.table.write_text(markdown(table, faults, unseen), encoding="utf-8")
+        made = ordered(table, faults, order) if order else markdown(table, faults, unseen)
+        write(asked.table, made)
     found = sum(table.runs[name].found for name in names)
     print(f"{found} of {len(names)} found; {table.path}")
     return 0 if found >= WANTED * len(names) else FEW

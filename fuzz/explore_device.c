@@ -26,6 +26,8 @@ bool explore_view(uint32_t slot, struct explore_view *out)
 		.live = device_slot_is_live(it),
 		.busy = it->busy,
 		.pinned = it->source.pinned || it->sink.pinned,
+		.missing = it->phase == PHASE_REQUEST && !it->said,
+		.address = it->fault_address,
 	};
 	return true;
 }

@@ -20,6 +20,8 @@ struct explore_view {
 	bool live;
 	bool busy;		/* a thread is at it */
 	bool pinned;
+	bool missing;		/* it has looked a page up and not found it, */
+	uint64_t address;	/* this one; where that can be seen */
 };
 
 /* The slot as it is now; false: that can not be seen. */

@@ -17,7 +17,7 @@ static struct {
 	uint8_t *bytes;
 	int file;
 	const struct explore_scenario *scenario;
-	uint8_t fill[MEMORY_PAGES];	/* what the client wrote to a page last */
+	uint8_t fill[MEMORY_PAGES];	/* what the client wrote to a page last; 0: nothing */
 } memory;
 
 static void memory_make(void)
@@ -39,7 +39,7 @@ void memory_begin(const struct explore_scenario *scenario)
 	if (!memory.bytes)
 		memory_make();
 	memory.scenario = scenario;
-	memset(memory.fill, MEMORY_FRESH, sizeof(memory.fill));
+	memset(memory.fill, 0, sizeof(memory.fill));
 }
 
 int memory_file(void)
@@ -52,13 +52,23 @@ const uint8_t *memory_bytes(uint32_t page)
 	return memory.bytes + (size_t)page * MEMORY_PAGE;
 }
 
+/* Two of them in a row are in no pattern of the device, so they were read elsewhere. */
+static void memory_check_copies(uint32_t page)
+{
+	static const uint8_t canaries[] = { MEMORY_CANARY, MEMORY_CANARY };
+
+	if (memmem(memory_bytes(page), MEMORY_BYTES, canaries, sizeof(canaries)))
+		explore_violation("page %u of the file has memory that is not mapped any more",
+				  page);
+}
+
 static void memory_check_page(uint32_t page)
 {
 	const uint8_t *bytes = memory_bytes(page), fill = memory.fill[page];
 
-	if (fill != MEMORY_CANARY && fill != MEMORY_LOCKED)
-		return;
-	if (bytes[0] != fill || memcmp(bytes, bytes + 1, MEMORY_BYTES - 1) != 0)
+	if (fill && fill != MEMORY_CANARY && fill != MEMORY_LOCKED)
+		memory_check_copies(page);
+	else if (fill && (bytes[0] != fill || memcmp(bytes, bytes + 1, MEMORY_BYTES - 1) != 0))
 		explore_violation("page %u of the file was written, which %s", page,
 				  fill == MEMORY_CANARY ? "is not mapped any more" :
 							  "may only be read");

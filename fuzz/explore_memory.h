@@ -3,8 +3,9 @@
  * explore_memory.h - the memory of the client, and what it says of who has touched it.
  *
  * A page that no mapping lets be written holds canaries, and those of a page that nothing is mapped
- * to must not be read either: no scenario reads what an operation has filled, where the same byte
- * may come about. Violations: explore_violation().
+ * to must not be read either, into the device's buffer or, by a copy, into a page that may be
+ * written: no scenario reads what an operation has filled, where the same byte may come about, and
+ * what is filled has it at most once in a row. Violations: explore_violation().
  */
 #ifndef EXPLORE_MEMORY_H
 #define EXPLORE_MEMORY_H
@@ -25,7 +26,7 @@ const uint8_t *memory_bytes(uint32_t page);
 /* Mappings have come or gone: `live` says of each how often it is there. Pages change with that. */
 void memory_refresh(const uint32_t *live);
 
-/* Whether pages were written, or read into the device's buffer, that may not be. */
+/* Whether pages were written, or read into the device's buffer or a page, that may not be. */
 void memory_check(void);
 
 #endif

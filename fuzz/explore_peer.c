@@ -13,6 +13,7 @@
 #include "account_process.h"
 #include "clock.h"
 #include "explore.h"
+#include "explore_judge.h"
 #include "loop_transport.h"
 
 #define PEER_PASID_BITS 8
@@ -109,6 +110,7 @@ void explore_connect(bool twin)
 	peer_need(peer.loop[0] ? 0 : -EMFILE, "loop");
 	peer_need(inproc_connect(&peer.inproc, socket), "no connection");
 	peer.over = false;
+	judge_begin(twin);
 	peer_negotiate(twin);
 }
 
@@ -116,6 +118,7 @@ void explore_send(uint32_t channel, const void *bytes, size_t size, int fd)
 {
 	int copy = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 
+	judge_sends(channel, bytes, size, fd >= 0);
 	if (peer.loop[channel])
 		loop_send(peer.loop[channel], bytes, size, &copy, copy >= 0);
 	else if (copy >= 0)
@@ -187,6 +190,7 @@ void explore_pass(uint64_t ms)
 {
 	uint64_t end = peer.inproc.now + ms;
 
+	judge_passed();
 	while (inproc_wait(&peer.inproc, end))
 		continue;
 }
@@ -198,8 +202,10 @@ struct message *explore_take(void)
 	for (uint32_t i = 2; i-- > 0;) {
 		int n = peer.loop[i] ? loop_recv(peer.loop[i], i, &message) : -EAGAIN;
 
-		if (n == 1)
+		if (n == 1) {
+			judge_came(message);
 			return message;
+		}
 		if (n == -EPROTO)
 			explore_violation("what the server sends is no message");
 		peer.over |= n == 0 && i == 0;

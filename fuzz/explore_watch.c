@@ -32,6 +32,8 @@ static struct {
 	uint16_t next_id;
 	uint32_t mapped;		/* as of the last command sent, by bit */
 	uint32_t live[EXPLORE_MAPPINGS];	/* how often it is there for the device */
+	uint32_t sure;			/* there, and no command says otherwise, by bit */
+	uint32_t missing;		/* slots that have missed a page, by bit */
 	struct watch_request dma[WATCH_REQUESTS];
 	uint32_t dma_count, dma_open;	/* dma_open: without answer, by bit */
 	uint32_t markers[EXPLORE_MAPPINGS];	/* by space */
@@ -162,6 +164,7 @@ static void watch_predict(struct watch_command *command)
 		break;
 	}
 	watch.mapped &= ~command->removes;
+	watch.sure &= ~command->removes;
 }
 
 uint16_t watch_sent(uint16_t command, const struct explore_step *step, bool last)
@@ -243,6 +246,13 @@ static void watch_check_space(uint32_t space)
 	}
 }
 
+/* The mapping is there, unless it was removed and made again by what was sent since. */
+static void watch_is_mapped(uint32_t number)
+{
+	if (watch.live[number] == 1)
+		watch.sure |= watch.mapped & 1u << number;
+}
+
 /* What a good reply means. */
 static void watch_done(const struct watch_command *command)
 {
@@ -264,9 +274,13 @@ static void watch_done(const struct watch_command *command)
 		group_retire(true, 0, true);
 		watch.stopped = watch.stops;
 		break;
-	case EXPLORE_END:
 	case EXPLORE_MAP:
+		watch_is_mapped(command->step.what);
+		break;
 	case EXPLORE_REPLACE:
+		watch_is_mapped(command->step.with);
+		break;
+	case EXPLORE_END:
 	case EXPLORE_UNMAP:
 	case EXPLORE_RANGE:
 	case EXPLORE_START:
@@ -419,6 +433,37 @@ static void watch_check_ends(void)
 	}
 }
 
+/* Whether a mapping by which all may be done was there before the last event, and is. */
+static bool watch_finds(uint32_t space, uint64_t address)
+{
+	for (uint32_t i = 0; i < EXPLORE_MAPPINGS; i++) {
+		const struct explore_mapping *mapping = &watch.scenario->mapping[i];
+		uint64_t page = address / MEMORY_PAGE - mapping->page;
+
+		if (watch.sure & 1u << i && mapping->space == space && page < mapping->pages &&
+		    !(~mapping->flags & (WIRE_DMA_MAP_READ | WIRE_DMA_MAP_WRITE)))
+			return true;
+	}
+	return false;
+}
+
+/* What an operation has missed is looked up anew. */
+static void watch_check_misses(void)
+{
+	struct explore_view slot;
+
+	for (uint32_t i = 0; i < EXPLORE_SLOTS; i++) {
+		uint32_t bit = 1u << i;
+		bool misses = explore_view(i, &slot) && slot.live && slot.missing;
+
+		if (misses && !(watch.missing & bit) && watch_finds(slot.space, slot.address)) {
+			record_blames(i, SLOT_WAIT_PAGE);
+			explore_violation("slot %u misses a page that is mapped", i);
+		}
+		watch.missing = misses ? watch.missing | bit : watch.missing & ~bit;
+	}
+}
+
 static void watch_check_credit(void)
 {
 	uint16_t status;
@@ -438,6 +483,7 @@ void watch_receive(void)
 	struct message *m;
 
 	group_expire();
+	watch_check_misses();
 	while ((m = explore_take()) != NULL) {
 		watch_take(m);
 		message_free(m);

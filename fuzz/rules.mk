@@ -93,7 +93,9 @@ $(B)/faulty/reduce_session $(B)/faulty/replay_race:
 	$(Q)$(CC) $(BASE) $(FLAGS_asan) $(LDFLAGS) $^ $(LIBS_reference-server) -o $@
 $(B)/faulty/fuzz_session: $(call faulty_objects,flawed,quiet,fuzz/mutator.c)
 $(B)/faulty/afl_session: $(call faulty_objects,afl-faulty,quiet,)
-$(B)/faulty/fuzz_session $(B)/faulty/afl_session:
+$(B)/faulty/fuzz_order: $(call objects,flawed,fuzz/fuzz_order.c $(LOOPED) $(FUZZ_LOOP)) \
+		$(call objects,quiet,$(call SRC,harness) $(FUZZ_DRIVERS))
+$(B)/faulty/fuzz_session $(B)/faulty/fuzz_order $(B)/faulty/afl_session:
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BASE) $(FLAGS_asan) -fsanitize=fuzzer $(LDFLAGS) $^ \
 		$(LIBS_reference-server) -o $@
@@ -136,10 +138,11 @@ fuzz: $(B)/vuc $(B)/libvuc.so $(OURS)
 		--seeds=corpus/regress -- $(ARGS)
 endif
 
-# What the fuzzer of sessions finds of the faults of the server, from nothing: the table of FAULTS.md.
-fuzz-faults: $(B)/faulty/fuzz_session $(B)/faulty/reduce_session ## TIME=60 LONG=0 CPU-seconds each
+# What the fuzzer of sessions, or of orders, finds of the faults of the server, from nothing: FAULTS.md.
+FAULT_NEEDS = $(B)/faulty/fuzz_$(FUZZER) $(if $(filter session,$(FUZZER)),$(B)/faulty/reduce_session)
+fuzz-faults: $(FAULT_NEEDS) ## TIME=60 LONG=0 CPU-seconds each; FUZZER=order
 	@$$(cat build/python) ci/fuzz_faults.py --build=$(B) --time=$(TIME) --jobs=$(JOBS) \
-		$(addprefix --long=,$(LONG)) --table=fuzz/FAULTS.md $(ARGS)
+		--fuzzer=$(FUZZER) $(addprefix --long=,$(LONG)) --table=fuzz/FAULTS.md $(ARGS)
 
 fuzz-curve: $(B)/fuzz/fuzz_session $(B)/fuzz/fuzz_wire $(B)/vuc ## coverage over TIME=60 CPU-seconds
 	@$$(cat build/python) ci/fuzz_curve.py --build=$(B) --time=$(TIME) --vuc=$(B)/vuc $(ARGS) \

@@ -324,6 +324,8 @@ static void slot_parts(struct device_slot *slot)
 	device_slot_unpin(slot);
 	if (fault_on(FAULT_reference_ends_at_the_look_up))
 		dma_unpin(slot->env->dma, &slot->sink);
+	if (fault_on(FAULT_source_is_let_go_early))
+		dma_unpin(slot->env->dma, &slot->source);
 	if (!device_slot_is_live(slot) || slot->barred)
 		return;
 	if (slot->draining && device_slot_needs_client(slot))

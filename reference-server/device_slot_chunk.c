@@ -87,6 +87,11 @@ static int chunk_hold(struct device_slot *slot, struct dma_part *part,
 	if (fault_on(FAULT_misses_are_remembered) && part->size && !part->host &&
 	    part->address == *address)
 		return -ENOENT;
+	if (fault_on(FAULT_miss_is_cached) && part->size && !part->host &&
+	    part->address == *address) {
+		part->size = 0;
+		return -ENOENT;
+	}
 	next = (struct dma_part){
 		.space = device_slot_space(slot),
 		.address = *address,

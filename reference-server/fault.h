@@ -200,6 +200,7 @@
 	FAULT(given_up_messages_are_forgotten, \
 	      "messages to the client are not counted when nobody waits for their reply") \
 	FAULT(markers_pile_up, "each end of a space has a marker, also if nobody reads them") \
+	FAULT(main_waits_for_the_twin, "no command is executed while the twin socket is full") \
 	FAULT(backing_is_never_in_use, "a backing window is removed under its mappings")
 
 /*
@@ -225,6 +226,7 @@
 	      "an operation that gave memory back uses its old translation") \
 	FAULT(reference_ends_at_the_look_up, \
 	      "memory that is written counts as in use while it is looked up") \
+	FAULT(source_is_let_go_early, "a source counts as in use while it is looked up") \
 	FAULT(reply_comes_before_the_drain, "an operation that drains does not hold DMA_UNMAP up") \
 	FAULT(range_waits_for_its_first, "a range is complete when its first mapping is unused") \
 	FAULT(thread_is_not_told_of_a_stop, \
@@ -232,6 +234,7 @@
 	/* page requests */ \
 	FAULT(page_is_awaited_with_references, "an operation keeps its memory while it waits") \
 	FAULT(miss_is_final, "a page that comes between a miss and its request is not looked up") \
+	FAULT(miss_is_cached, "what was missed is missed once more before it is looked up") \
 	FAULT(response_is_for_the_first_prgi, \
 	      "any response is for the group with the least index") \
 	FAULT(late_response_is_taken, "a response to a group that has expired succeeds") \

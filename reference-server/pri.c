@@ -290,21 +290,30 @@ static bool pri_send(struct pri *pri)
 	return true;
 }
 
+/* Answers the queued requests that may not be sent any more, whatever they wait for. */
+static void pri_drop_forbidden(struct pri *pri)
+{
+	struct pri_request *request = pri->first;
+
+	while (request) {
+		if (pri_permits(pri, request->space)) {
+			request = request->next;
+			continue;
+		}
+		pri_dequeue(pri, request);
+		pri->ops->answered(pri->owner, request, -ENOENT);
+		request = pri->first;
+	}
+}
+
 void pri_flush(struct pri *pri)
 {
-	struct pri_request *request;
-
 	if (!pri->session)
 		return;
+	pri_drop_forbidden(pri);
 	pri_marker_flush(pri);
-	while (!pri->owed_count && (request = pri->first) != NULL) {
-		if (!pri_permits(pri, request->space)) {
-			pri_dequeue(pri, request);
-			pri->ops->answered(pri->owner, request, -ENOENT);
-		} else if (!pri_credit(pri) || !pri_send(pri)) {
-			break;
-		}
-	}
+	while (!pri->owed_count && pri->first && pri_credit(pri) && pri_send(pri))
+		continue;
 }
 
 uint64_t pri_expire(struct pri *pri, uint64_t now)

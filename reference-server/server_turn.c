@@ -20,6 +20,12 @@ uint64_t server_earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static bool server_minds_the_twin(const struct session *session)
+{
+	return fault_on(FAULT_main_waits_for_the_twin) && session->twinned &&
+	       transport_queued(&session->twin);
+}
+
 /*
  * Executes the messages that are complete, until the replies need the peer to read. Returns
  * whether all have been executed; if not, output is queued and waits for the peer, or it is over.
@@ -44,7 +50,7 @@ static bool server_execute(struct server_instance *instance)
 		    !transport_takes_more(transport))
 			transport_flush(transport);
 		if (session->phase == SESSION_CLOSING || session->deferred ||
-		    !transport_takes_more(transport))
+		    !transport_takes_more(transport) || server_minds_the_twin(session))
 			break;
 		more = transport_next(transport, &msg);
 		if (more < 0) {

@@ -14,6 +14,8 @@ from spaces import (
 
 from vuc import covers, in_each_dialect, needs
 from vuc.device import CAPABILITY_EXPRESS
+from vuc.measure import queues
+from vuc.session import TWIN
 from vuc.vdma import SLOTS
 from vuc.viommu import CODE, PERM
 
@@ -22,6 +24,8 @@ pytestmark = needs("viommu", "dma_maps", "page_requests", "device_pages", "provo
 MISSED = "FAULT ENOENT"
 FAR = BASE + 16 * SIZE
 SHORT = 100  # ms
+ENDS, AT_A_TIME = 1 << 14, 64  # of spaces, until no marker fits the socket
+MARKER = 32  # bytes
 EXPRESS_CONTROL, FUNCTION_LEVEL_RESET = 8, 1 << 15
 on_each_socket = pytest.mark.parametrize(
     "twin", [False, pytest.param(True, marks=needs("twin"))], ids=["single", "twin"])
@@ -288,23 +292,43 @@ def test_j03_response_behind_an_unmap_that_waits_is_taken_in_its_place(paged, fd
 # ---- E28: a twin socket that nobody reads ----
 
 
-@covers("VE-DEAD-004", "VE-DEAD-002", "VE-REQ-013", "VE-DEAD-005")
+def stop_reading(guest):
+    """Nobody reads the twin, and spaces end until its socket takes no more markers: its bytes."""
+    full, before = 0, -1
+    guest.session.deaf = True
+    for _ in range(ENDS // AT_A_TIME):
+        for _ in range(AT_A_TIME):
+            guest.call("DMA_UNMAP", flags="ALL|PASID=9")
+        full = queues(guest.session, TWIN)[1]
+        if full == before:
+            return full
+        before = full
+    raise AssertionError(f"{full} bytes lie on the twin, and more come")
+
+
+@covers("VE-DEAD-004", "VE-DEAD-002", "VE-REQ-013", "VE-DEAD-005", "VE-CRED-003")
 @needs("twin")
 def test_e28_main_socket_is_served_while_nobody_reads_the_twin(connect, fds):
-    guest = paging_guest(connect, fds.memory(SIZE), True)
-    session, rounds = guest.session, 8
+    guest = paging_guest(connect, fds.memory(SIZE), True, pages=1)
     guest.iommu.policy = "never"
-    for slot in range(SLOTS):
-        session.call(guest.slot(slot).write_message("CTL", 0))
-        guest.call(guest.ask("FILL", BASE + slot * SIZE, PAGE, slot))
-    for number in range(rounds * SLOTS):
-        session.call("DMA_MAP", flags="READ|WRITE", address=FAR, size=PAGE * (1 + number))
-        session.call("DMA_UNMAP", address=FAR, size=PAGE * (1 + number))
-        session.call("DMA_UNMAP", flags="ALL|PASID=9")
-    guest.barrier()
-    assert len(guest.iommu.requests) == SLOTS
-    assert guest.iommu.markers
-    assert set(guest.iommu.markers) == {9}
+    group = guest.waits("FILL", BASE, PAGE)
+    queued(guest, 1)
+    full = stop_reading(guest)
+    assert full >= MARKER
+    far = guest.map_canary(fds, FAR - SIZE)
+    for number in range(SLOTS):
+        guest.call("DMA_MAP", flags="READ|WRITE", address=FAR, size=PAGE * (1 + number))
+        guest.call("DMA_UNMAP", address=FAR, size=PAGE * (1 + number))
+        guest.call("DMA_UNMAP", flags=f"ALL|PASID={number}")
+    guest.start("FILL", FAR - SIZE, SIZE, 2, seed=SEED)
+    assert guest.wait(2) == "DONE"
+    assert far.holds(moved(SIZE))
+    guest.write_config(guest.pri + PRI_CONTROL, 0)
+    assert guest.wait(1) == MISSED
+    assert queues(guest.session, TWIN)[1] == full
+    guest.session.deaf = False
+    assert eventually(guest, lambda: guest.serve() or {*range(SLOTS), 9} == {*guest.iommu.markers})
+    assert guest.iommu.requests == [group]
 
 
 # ---- E29: bus mastering ----

@@ -16,7 +16,7 @@ FAULT_H = r"""
 	FAULT(once, "is found, and not again") \
 	FAULT(inside, "is not to be seen")
 """
-UNSEEN = '[[unseen]]\nwhy = "It is inside"\nnames = ["inside"]\n'
+UNSEEN = '[[unseen]]\nwhy = "It is inside"\norder = true\nnames = ["inside"]\n'
 
 # As libFuzzer: leaves an input and dies, or searches on; with a file it only runs that. Findings of
 # `once` are of its first process.
@@ -27,7 +27,7 @@ for word; do
 	case $word in
 	-artifact_prefix=*) folder=${word#*=} ;;
 	-*) ;;
-	*) [ "$VUC_FAULT" != loud ] || finding; exit 0 ;;
+	*) [ "$VUC_FAULT" != inside ] || finding; [ "$VUC_FAULT" != loud ] || finding; exit 0 ;;
 	esac
 done
 case ${VUC_FAULT-none} in
@@ -70,6 +70,19 @@ def test_what_is_found_is_named_and_told(run, tmp_path):
     assert "| loud | is found at once | 0.0 | reply.missing loud | 2 |" in table
     assert "1 of 3" in table and "- It is inside: inside." in table
     assert "<summary>loud</summary>\n\n```\nversion()\ndma_unmap()\n```" in table
+
+
+def test_table_of_orders_stands_behind_the_other(run, tmp_path):
+    table = tmp_path / "table.md"
+    run("loud")
+    status, runs = run("--fuzzer=order", also="inside")
+    assert status == 0 and set(runs) == {"", "loud"}, "the report of sessions is another one"
+    whole = table.read_text(encoding="utf-8")
+    assert "| loud | is found at once | 0.0 |" in whole
+    assert whole.endswith("\n\n" + whole[whole.index(fuzz_faults.ORDER_TITLE):])
+    assert "\n| inside | is not to be seen | 0.0 | reply.missing inside |\n" in whole
+    run("loud", "--fresh")
+    assert table.read_text(encoding="utf-8") == whole
 
 
 def test_too_few_are_a_failure_and_it_goes_on(run, tmp_path):

@@ -13,10 +13,11 @@ import pytest
 from vuc import duration
 from vuc.evidence import EventFd, Fds
 from vuc.failure import BEFORE_LINES, Failure
+from vuc.measure import queues
 from vuc.message import message, unknown
 from vuc.register import READINGS
 from vuc.schema import COMMANDS
-from vuc.session import Connection, capabilities_bytes, capabilities_of
+from vuc.session import TWIN, Connection, capabilities_bytes, capabilities_of
 
 HEADER = struct.Struct("=HHIII")
 REPLY, ERROR = 1, 0x20
@@ -179,6 +180,29 @@ def test_a_twin_socket_is_taken_over(script, raw):
         raw.answer(request, data=b"abcd")
         answered = HEADER.pack(3, 11, 36, 1, 0) + struct.pack("=QQ", 0x1000, 4) + b"abcd"
         assert here.recv(100) == answered
+
+
+def test_who_is_deaf_leaves_the_twin_socket_unread(script, raw):
+    data = b'{"capabilities":{"twin_socket":{"supported":true,"fd_index":0}}}\0'
+    here, there = socket.socketpair()
+    with here, there:
+        answer = reply(NUMBER["VERSION"], bytes(4) + data)
+        script.answers = {NUMBER["VERSION"]: [(answer, [there.fileno()])]}
+        raw.negotiate(capabilities={"max_msg_fds": 1, "twin_socket": {"supported": True}})
+        raw.deaf = True
+        here.sendall(HEADER.pack(3, NUMBER["DMA_READ"], 32, 0, 0) + struct.pack("=QQ", 0x1000, 4))
+        assert raw.call("DEVICE_GET_INFO").num_regions == 9
+        assert raw.pending_request() is None and queues(raw, TWIN)[1] == 32
+        raw.deaf = False
+        assert raw.take_request().address == 0x1000
+
+
+def test_who_is_deaf_takes_the_reply_to_its_command_alone(session, script):
+    session.deaf = True
+    command = NUMBER["DEVICE_GET_INFO"]
+    script.answers = {command: [lambda number: reply(command, INFO)(number + 1)]}
+    with failure("reply.field"):
+        session.call("DEVICE_GET_INFO")
 
 
 def test_a_twin_socket_without_its_descriptor_is_a_failure(script, raw):

@@ -39,9 +39,20 @@ def test_fault_is_found(fault, found):
     assert re.match(rf"{fault} +[a-z-]+ +\d+  \S", found[fault]), found[fault]
 
 
-def test_shortest_schedule_is_replayed(tmp_path):
-    fault = "reference_ends_at_the_look_up"
-    words = [EXPLORE, f"--fault={fault}", "--scenario=unmap-dma"]
+def test_table_says_what_is_found(found):
+    text = (ROOT / "fuzz" / "EXPLORE.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([a-z-]+) \| (\d+) \| (.*) \|$", text, re.MULTILINE)
+    printed = [re.match(r"(\w+) +([a-z-]+) +(\d+)  (.*)", line).groups() for line in found.values()]
+    assert rows == printed
+
+
+@pytest.mark.parametrize(("fault", "scenario", "violation"), [
+    ("reference_ends_at_the_look_up", "unmap-dma", "page 0 of the file was written"),
+    ("source_is_let_go_early", "page-unmap", "page 1 of the file has memory that is not mapped"),
+    ("misses_are_remembered", "miss", "slot 0 misses a page that is mapped"),
+])  # fmt: skip
+def test_shortest_schedule_is_replayed(fault, scenario, violation, tmp_path):
+    words = [EXPLORE, f"--fault={fault}", f"--scenario={scenario}"]
     done = subprocess.run(words, cwd=tmp_path, text=True, capture_output=True, timeout=LIMIT,
                           check=False)
     again = re.search(r"--replay=(\S+)", done.stdout)
@@ -49,7 +60,18 @@ def test_shortest_schedule_is_replayed(tmp_path):
     words = [EXPLORE, f"--fault={fault}", f"--replay={again.group(1)}"]
     done = subprocess.run(words, cwd=tmp_path, text=True, capture_output=True, timeout=LIMIT,
                           check=False)
-    assert done.returncode == 1 and "violation: page 0 of the file was written" in done.stdout
+    assert done.returncode == 1 and f"violation: {violation}" in done.stdout
+
+
+@pytest.mark.parametrize(("fault", "finding"), [
+    ("errno_is_negative", "envelope.errno-range, HDR-ERR-003"),
+    ("wide_write_is_cut", "reply.field, RW-WRITE-001"),
+])  # fmt: skip
+def test_what_the_model_finds_is_a_violation(fault, finding, tmp_path):
+    words = [EXPLORE, f"--fault={fault}", "--scenario=page-unmap"]
+    done = subprocess.run(words, cwd=tmp_path, text=True, capture_output=True, timeout=LIMIT,
+                          check=False)
+    assert done.returncode == 1 and f"violation: {finding}" in done.stdout
 
 
 def test_without_a_fault_nothing_is_found(tmp_path):

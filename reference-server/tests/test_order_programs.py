@@ -21,6 +21,9 @@ NOT_SHOWN = {
         "an operation that has looked its memory up and has let it go stands at no hold point",
     "reference_ends_at_the_look_up": "a thread is at work: there is no hold point",
     "thread_is_not_told_of_a_stop": "a thread is at work: there is no hold point",
+    "miss_is_cached":
+        "nothing is missing when it asks, so that the operation looks once more, and ends well",
+    "source_is_let_go_early": "what is read of memory that is no longer mapped shows at no side",
     "old_cookies_are_forgotten": "what is seen is a bit of a register, of which no program speaks",
     "who_has_left_is_awaited": "the operation drains, so that the next client waits and is served",
     "aborted_operation_takes_replies":

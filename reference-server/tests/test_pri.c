@@ -419,6 +419,32 @@ static void disabled_requests_stop(void **state)
 	assert_int_equal(pri_status(&bench->pri), WIRE_PCI_PRI_STOPPED);
 }
 
+/* Neither a marker that nobody takes nor one that still may be sent is in the way. */
+static void what_is_forbidden_waits_for_nothing(void **state)
+{
+	struct bench *bench = *state;
+	struct pri_control control = on;
+
+	assert_int_not_equal(post(bench, 0, 0, 6), 0);
+	bench->call.session.twinned = true;
+	bench->call.session.twin = bench->call.session.transport;
+	assert_int_equal(pri_end_pasid(&bench->pri, 4, NULL), 0);
+	assert_int_equal(bench->pri.owed_count, 1);
+	assert_int_equal(post(bench, 1, 0, 1), 0);
+	assert_int_equal(post(bench, 2, 3, 1), 0);
+	control.pasid = false;
+	pri_set_control(&bench->pri, &control);
+	pri_flush(&bench->pri);
+	assert_int_equal(bench->result[2], -ENOENT);
+	assert_int_equal(bench->result[1], NOTHING);
+	control.pri = false;
+	pri_set_control(&bench->pri, &control);
+	pri_flush(&bench->pri);
+	assert_int_equal(bench->result[1], -ENOENT);
+	assert_int_equal(bench->pri.owed_count, 1);
+	bench->call.session.twinned = false;
+}
+
 static void cookies_wrap_and_are_not_given_twice(void **state)
 {
 	struct bench *bench = *state;
@@ -464,6 +490,7 @@ int main(void)
 		CASE(the_end_of_a_pasid_ends_its_own),
 		CASE(what_a_stop_retired_is_no_fault),
 		CASE(disabled_requests_stop),
+		CASE(what_is_forbidden_waits_for_nothing),
 		CASE(cookies_wrap_and_are_not_given_twice),
 		CASE(the_next_client_has_full_credit),
 	};
