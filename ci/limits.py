@@ -7,9 +7,11 @@
 Runs cases/floods several times, each run with servers of its own, and takes the median of what each
 flood has shown (vuc.limits.Record): cost per unit (Theil-Sen), peak, form and knee of its curve,
 where and with which errno the server refuses, what is left behind, how an honest client fared. It
-prints a table and the verdict, and writes DIR/limits-TARGET.json (schema version in it). The
-baseline is cases/floods/baselines/TARGET.json unless told; --update-baseline writes it, for a diff
-that somebody reviews. --quick runs a tenth of the load. --select is pytest's -k.
+prints a table and the verdict, and writes DIR/limits-TARGET.json (schema version in it; a reader
+has to do without `took_s`, `cores`, `load` and a flood's `seen`, which earlier reports and all
+baselines lack). The baseline is cases/floods/baselines/TARGET.json unless told; --update-baseline
+writes it, for a diff that somebody reviews. --quick runs a tenth of the load. --select is pytest's
+-k.
 
 What is worse than the baseline beyond ci/limits_judge.py's tolerances makes the exit status 1; 2 is
 wrong usage, or no flood that could be run.
@@ -31,12 +33,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Timer
+from time import monotonic
 from typing import Self
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "harness"))
 
-from limits_judge import Problem, compare, summary  # noqa: E402 - the path comes first
+from limits_judge import Problem, compare, failing, summary  # noqa: E402 - the path comes first
 from progress import Progress  # noqa: E402
 
 from vuc.limits import SCHEMA_VERSION, Record  # noqa: E402
@@ -48,7 +51,7 @@ SCALES = {QUICK: 0.1, FULL: 1.0}
 RUNS = {QUICK: 2, FULL: 2}
 LIMIT_S = 900  # for one run; nothing comes near it unless it hangs
 SIGNIFICANT = 4  # digits that are kept
-UNKEPT = ("points", "seconds")  # of a baseline
+UNKEPT = ("points", "seconds", "seen")  # of a baseline
 COLLECTED = re.compile(r"^(?:collecting \.\.\. )?collected (?:.* / )?(\d+)(?: items?| selected)$")
 OVER = re.compile(r"^cases/floods/(?:.*/)?test_\w+\.py::test_(\S+) [A-Z]+")
 
@@ -198,14 +201,18 @@ def read_baseline(path: Path, mode: str) -> dict[str, dict]:
     return data["modes"].get(mode, {})
 
 
-def write_baseline(path: Path, target: str, mode: str, floods: dict[str, dict]) -> None:
-    """Put these floods in the place of those of the mode, without their points."""
+def write_baseline(path: Path, target: str, mode: str, floods: dict[str, dict], *,
+                   whole: bool = False) -> None:
+    """Put these floods in the place of those of the mode, without what a report alone has; whole:
+    those that were not run are gone, but for what not every machine can run."""
     data = {"schema": SCHEMA_VERSION, "target": target, "modes": {}}
     if path.exists():
         data = json.loads(path.read_text(encoding="utf-8"))
     kept = {name: {key: value for key, value in one.items() if key not in UNKEPT}
             for name, one in floods.items()}
-    data["modes"][mode] = {**data["modes"].get(mode, {}), **kept}
+    before = {name: one for name, one in data["modes"].get(mode, {}).items()
+              if not whole or one.get("optional")}
+    data["modes"][mode] = {**before, **kept}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(rounded(data), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     print(f"written: {path}")
@@ -215,7 +222,7 @@ def refusal_text(one: dict) -> str:
     """Where it was refused, and how."""
     if one["refused_at"] is None:
         return "closed" if one["ended"] else "-"
-    return f"{one['refused_at'][0]:g} {'/'.join(one['errnos'])}"
+    return f"{one['refused_at'][0]:.0f} {'/'.join(one['errnos'])}"
 
 
 def table(floods: dict[str, dict], problems: list[Problem]) -> str:
@@ -236,9 +243,20 @@ def table(floods: dict[str, dict], problems: list[Problem]) -> str:
     return "\n".join([*lines, "", *(problem.text() for problem in problems)])
 
 
+def concluded(floods: dict[str, dict], problems: list[Problem], mode: str,
+              known: bool) -> dict[str, object]:
+    """The verdict, why, and the exit status; known: there is a baseline, or there will be one."""
+    why = f"{len(floods)} floods, {mode}" + ("" if known else ", no baseline")
+    if problems:
+        why = f"{len({one.flood for one in problems})} of {why}"
+    return {"verdict": "worse" if problems else "as good", "why": why,
+            "exit_code": 1 if problems else 0}
+
+
 def main() -> int:
     """Run, compare, print; the exit status."""
     options = arguments()
+    began, load = monotonic(), os.getloadavg()[0]
     os.chdir(ROOT)
     mode = QUICK if options.quick else FULL
     target = name_of(options.target)
@@ -249,26 +267,21 @@ def main() -> int:
         print("verdict: no verdict (no flood could be run), exit code 2")
         return 2
     baseline = read_baseline(path, mode)
-    problems = [] if options.update_baseline else compare(
+    problems = failing(floods) if options.update_baseline else compare(
         floods, baseline, bool(options.select), not options.untimed)
     print(table(floods, problems))
-    why = f"{len(floods)} floods, {mode}"
-    if not baseline and not options.update_baseline:
-        why += ", no baseline"
-    verdict = "worse" if problems else "as good"
-    if problems:
-        why = f"{len({one.flood for one in problems})} of {why}"
-    code = 1 if problems else 0
     report = {"schema": SCHEMA_VERSION, "target": target, "version": options.version, "mode": mode,
-              "scale": SCALES[mode], "kernel": platform.release(), "verdict": verdict, "why": why,
-              "exit_code": code, "problems": [vars(one) for one in problems], "floods": floods}
+              "scale": SCALES[mode], "kernel": platform.release(), "cores": os.cpu_count(),
+              "load": [load, os.getloadavg()[0]], "took_s": monotonic() - began,
+              **concluded(floods, problems, mode, bool(baseline) or options.update_baseline),
+              "problems": [vars(one) for one in problems], "floods": floods}
     options.report.mkdir(parents=True, exist_ok=True)
     text = json.dumps(rounded(report), indent=1) + "\n"
     (options.report / name).write_text(text, encoding="utf-8")
     if options.update_baseline:
-        write_baseline(path, target, mode, floods)
-    print(f"verdict: {verdict} ({why}), exit code {code}")
-    return code
+        write_baseline(path, target, mode, floods, whole=not options.select)
+    print(f"verdict: {report['verdict']} ({report['why']}), exit code {report['exit_code']}")
+    return report["exit_code"]
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from vuc.flood import Latency
 from vuc.limits import NOISE, Record, knee, rise, shape, slope
 from vuc.measure import METRICS
 
@@ -31,6 +32,9 @@ CPU_FACTOR = 2.5  # caches, and who else is on the other thread of the core
 CPU_SEEN = 60_000  # microseconds of a flood, below which nothing is said about its cost
 REFUSAL = 0.02  # part by which the point of refusal may move where it did not in the baseline
 REFUSAL_NOISY = 0.3  # and where it did
+KNEE = 0.3  # part by which the knee of a plateau may move
+SEEN_RISE = 4  # times what a curve moves by without meaning, above which its knee is judged
+CURVE_STEPS = 16  # of a curve, from point to point
 STARVED_FACTOR = 50  # times the baseline's ratio: so far off, it is no longer the machine
 STARVED = 250_000  # microseconds of the honest client's p99
 FORMS = ("flat", "short", "plateau", "linear", "super-linear")  # from good to bad
@@ -64,7 +68,7 @@ def _metric(records: Sequence[Record], name: str) -> dict[str, Any]:
     forms = sorted((shape(curve, ROOM[name]) for curve in curves), key=FORMS.index)
     found = {"slope": median(slope(curve) for curve in curves), "peak": median(peaks),
              "spread": _spread(peaks), "form": forms[(len(forms) - 1) // 2]}
-    return {**found, "knee": median(bends)} if bends else found
+    return {**found, "knee": median(bends), "knee_spread": _spread(bends)} if bends else found
 
 
 def _cost(records: Sequence[Record]) -> dict[str, float]:
@@ -104,6 +108,31 @@ def _honest(records: Sequence[Record]) -> dict[str, Any] | None:
     }
 
 
+def _latency(counts: Iterable[Mapping[str, int]]) -> dict[str, Any]:
+    # Of all runs: microseconds, and the histogram.
+    whole = Latency()
+    for one in counts:
+        whole.add(Latency.of(one))
+    return {"p50": whole.quantile(0.5) * 1e6, "p99": whole.quantile(0.99) * 1e6,
+            "counts": whole.sparse()}
+
+
+def _seen(records: Sequence[Record]) -> dict[str, Any]:
+    """What a report has beside what is compared; histograms over all runs, the rest of the
+    first."""
+    honest = [record.honest for record in records if record.honest is not None]
+    return {
+        "latency": _latency(record.latency for record in records),
+        "honest_latency": {"unloaded": _latency(one.unloaded for one in honest),
+                           "loaded": _latency(one.loaded for one in honest)} if honest else None,
+        "fds": records[0].fds,
+        "queues": records[0].queues,
+        "kernel_areas": records[0].kernel_areas,
+        "idle": records[0].idle,
+        "rates": records[0].rates,
+    }
+
+
 def _verdict(results: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
     # One pass is enough: what depends on the hour is no regression.
     words = [(result["verdict"], (result["listing"] or "").partition("\n")[0])
@@ -140,6 +169,7 @@ def summary(records: Sequence[Record], results: Sequence[Mapping[str, Any]]) -> 
         "recovered": _recovered(records),
         "honest": _honest(records),
         "points": records[0].points,
+        "seen": _seen(records),
     }
 
 
@@ -154,9 +184,43 @@ def _worse_metrics(one: Mapping[str, Any], base: Mapping[str, Any]) -> Iterable[
         if now["peak"] > allowed:
             yield (f"most of {name}", f"{then['peak']:.0f} (allowed {allowed:.0f})",
                    f"{now['peak']:.0f}")
-        elif now["form"] == "super-linear" and then["form"] != "super-linear" \
-                and now["peak"] > then["peak"] + room:
+        elif now["peak"] > then["peak"] + room and _bends(now, then):
             yield f"form of {name}", then["form"], now["form"]
+        elif steep := _steeper(name, one, base):
+            yield f"{name} of a unit", *steep
+        elif moved := _moved(name, one, base):
+            yield f"knee of {name}", *moved
+
+
+def _bends(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
+    # Where a plateau was, what goes on growing is worse; and what bends upwards always is.
+    return (now["form"], then["form"]) == ("linear", "plateau") \
+        or now["form"] == "super-linear" != then["form"]
+
+
+def _steeper(name: str, one: Mapping[str, Any], base: Mapping[str, Any]) -> tuple | None:
+    # The room is what the curve may move by, and how far the runs lie apart, over all its units.
+    now, then = one["metrics"][name], base["metrics"][name]
+    if now["form"] != "linear" or then["form"] != "linear":
+        return None
+    room = (ROOM[name] + now["spread"] + then["spread"]) / max(1, min(one["units"], base["units"]))
+    allowed = FACTORS[name] * max(then["slope"], 0) + room
+    return (f"{then['slope']:.4g} (allowed {allowed:.4g})",
+            f"{now['slope']:.4g}") if now["slope"] > allowed else None
+
+
+def _moved(name: str, one: Mapping[str, Any], base: Mapping[str, Any]) -> tuple | None:
+    # Where a plateau begins is a limit, too; each of both is known to the distance of two points.
+    # A curve that hardly rises bends anywhere.
+    now, then = one["metrics"][name], base["metrics"][name]
+    if now["form"] != "plateau" or then["form"] != "plateau" \
+            or min(now["peak"], then["peak"]) < SEEN_RISE * ROOM[name]:
+        return None
+    room = (one["units"] + base["units"]) / CURVE_STEPS \
+        + now.get("knee_spread", 0) + then.get("knee_spread", 0)
+    if abs(now["knee"] - then["knee"]) <= KNEE * then["knee"] + room:
+        return None
+    return f"{then['knee']:g}", f"{now['knee']:g}"
 
 
 def _worse_cost(one: Mapping[str, Any], base: Mapping[str, Any]) -> Iterable[tuple]:
@@ -223,6 +287,12 @@ def judge(name: str, one: Mapping[str, Any], base: Mapping[str, Any],
     if one["verdict"] != "PASS" and base["verdict"] == "PASS":
         found.insert(0, Problem(name, "case", "PASS", f"{one['verdict']} {one['listing']}"))
     return found
+
+
+def failing(floods: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """The cases that fail in each run, whatever a baseline has."""
+    return [Problem(name, "case", "is written anew", f"{one['verdict']} {one['listing']}")
+            for name, one in floods.items() if one["verdict"] not in ("PASS", "KNOWN")]
 
 
 def compare(floods: Mapping[str, Mapping[str, Any]], baseline: Mapping[str, Mapping[str, Any]],

@@ -257,6 +257,12 @@ int device_reset(struct device *device)
 
 	if (error)
 		return error;
+	if (fault_on(FAULT_reset_takes_its_time)) {
+		uint64_t end = clock_now() + 150;
+
+		while (clock_now() < end)
+			continue;
+	}
 	if (fault_on(FAULT_reset_drops_mappings)) {
 		struct session *session = device->dma->session;
 

@@ -179,6 +179,7 @@
 	FAULT(half_of_the_maps_is_enough, "half of the mappings that are announced can be had") \
 	FAULT(queue_grows_by_its_history, \
 	      "the queue of replies grows though it has only to be moved to its beginning") \
+	FAULT(queue_keeps_its_room, "memory of the queue of replies stays when they are sent") \
 	FAULT(command_costs_a_sweep, "each command goes over a table that it has no use for") \
 	FAULT(client_forgets_a_page, "each client leaves a page of memory behind") \
 	FAULT(refusals_forget_a_record, "each refused command leaves a piece of memory behind") \
@@ -189,8 +190,10 @@
 	FAULT(windows_without_limit, "neither windows nor their address space are limited") \
 	FAULT(unmap_fails_in_secret, "DMA_UNMAP in a large table succeeds and takes nothing out") \
 	FAULT(range_costs_its_length, "a range is looked at page by page") \
-	FAULT(no_memory_is_fatal, "the server ends when there is no memory for the table") \
+	FAULT(no_memory_is_fatal, \
+	      "the server ends when there is no memory for the table, or a text") \
 	FAULT(state_is_kept_as_it_comes, "migration data are kept, whatever they are") \
+	FAULT(reset_takes_its_time, "a reset takes 150 ms") \
 	FAULT(report_costs_its_bits, "a report of written pages takes its time for each bit") \
 	/* the extension */ \
 	FAULT(pasids_without_limit, "max_pasids is announced and not enforced") \

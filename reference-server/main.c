@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -521,6 +522,14 @@ static int main_serve(const struct main_options *options, int stop)
 	return error ? MAIN_FAILED : 0;
 }
 
+/* What is large goes back to the kernel when it is freed, whatever was freed before. */
+static void main_memory(void)
+{
+#ifdef M_MMAP_THRESHOLD
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+#endif
+}
+
 int main(int argc, char **argv)
 {
 	struct main_options options = {
@@ -562,6 +571,7 @@ int main(int argc, char **argv)
 
 	if (code)
 		return code;
+	main_memory();
 	/* Before the socket exists: whoever sees it may already send SIGTERM. */
 	stop = main_signals();
 	if (stop < 0)

@@ -67,6 +67,8 @@ int transport_room(struct transport_buffer *buffer, size_t size)
 	if (buffer->capacity >= size)
 		return 0;
 	bytes = realloc(buffer->bytes, size);
+	if (!bytes && fault_on(FAULT_no_memory_is_fatal))
+		abort();
 	if (!bytes)
 		return -ENOMEM;
 	buffer->bytes = bytes;
@@ -199,6 +201,16 @@ static void transport_sent(struct transport *t, size_t size)
 	t->stalled_since = CLOCK_NEVER;
 }
 
+/* What a peer that read slowly has made an empty queue grow to goes back. */
+static void transport_shrink(struct transport_buffer *empty)
+{
+	if (empty->capacity <= TRANSPORT_OUT_KEPT || fault_on(FAULT_queue_keeps_its_room))
+		return;
+	free(empty->bytes);
+	empty->bytes = NULL;
+	empty->capacity = 0;
+}
+
 void transport_flush(struct transport *t)
 {
 	while (transport_queued(t) && !t->out_lost) {
@@ -215,4 +227,5 @@ void transport_flush(struct transport *t)
 		}
 	}
 	transport_drop_output(t);
+	transport_shrink(&t->out);
 }

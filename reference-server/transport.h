@@ -29,6 +29,7 @@
 /* Queued output at which no further command is taken. */
 #define TRANSPORT_OUT_LIMIT ((size_t)4 << 20)
 #define TRANSPORT_OUT_LEAST 512u	/* room for output begins with that */
+#define TRANSPORT_OUT_KEPT ((size_t)5 << 19)	/* and so much stays when all is sent */
 /* Queued replies with descriptors at which no further command is taken. */
 #define TRANSPORT_OUT_FDS 16
 /* Descriptors of one reply. */

@@ -13,19 +13,20 @@ KiB where they are the server's, else bytes; times are seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from errno import EAGAIN, EDQUOT, EMFILE, ENFILE, ENOMEM, ENOSPC, errorcode
 from itertools import pairwise
+from time import monotonic, perf_counter
 from typing import Any
 
 from mapping import BASE, PAGE, RW
 
 from vuc import Failure, message
 from vuc.device import Device
-from vuc.duration import short
+from vuc.duration import long, short
 from vuc.flood import Flood, Latency, Steady, Step, Took, calibration
 from vuc.limits import Honest, Record, errno_names, rise, slope
-from vuc.measure import METRICS, Gone, Meter, Sample, kernel_areas
+from vuc.measure import METRICS, Gone, Meter, Sample, kernel_areas, queues
 from vuc.session import DEFAULT, Connection
 from vuc.target import SHADOW
 from vuc.vdma import BUFFER, OPS, SLOT_BASE, SLOT_REGISTERS, STATES, Vdma, pattern
@@ -35,13 +36,18 @@ FULL = frozenset({ENOSPC, ENOMEM, EMFILE, ENFILE, EDQUOT, 0})  # nothing more ca
 HONEST_BASE = 1 << 40  # far from where floods map
 HONEST_BYTES = 256
 HONEST_SEED = 0x5C
+NOFILE = 512  # descriptors of a server that is contained
 ROUNDS = (20, 400)  # of the honest client without a flood: at the least, and times the scale
 ROOM = {"anon": 2048, "file": 2048, "shmem": 512, "page_tables": 512, "vmas": 24, "fds": 4,
         "threads": 2}  # by which it may hold more for reasons of its own
 LOG_ROOM = 1 << 16  # bytes
 BACK = 0.05  # part of what a flood has cost that may stay behind it
 STEEP = 4.0  # times: so much more at its end, a cost has grown
+PROMPT = 0.1  # seconds
+MEGA = 1_000_000
+IDLE = 1_000_000  # microseconds of its own in which it has to come to rest
 CPU_SEEN = 50_000  # microseconds below which costs are not compared
+IDLE_LOOKS = 4  # times the long duration, after which it is only noted that nobody knows
 SETTLED = 25  # looks at a server that gives things back in its own time
 SHADOWED = ("vmas", "anon", "page_tables", "space")  # what a sanitizer blurs
 MAP = message("DMA_MAP", flags=RW, address=BASE, size=PAGE)
@@ -64,7 +70,7 @@ class Scene:
         self.attacked: Sample | None = None
         self.steady: Steady | None = None
         self.unloaded = Latency()
-        self.areas = kernel_areas()
+        self.areas: int | None = None
 
     def close(self) -> None:
         """Close what the case opened; the server is the context's."""
@@ -89,6 +95,8 @@ class Scene:
         if honest and self.device.has("concurrent"):
             self.steady = self._honest()
         self.before = self.settled()
+        self.areas = kernel_areas()
+        self.kinds("start")
 
     def connect(self, **capabilities: Any) -> Connection:
         """A negotiated connection with these capabilities beside the usual; closed with the
@@ -183,15 +191,29 @@ class Scene:
                           before=self.target.log().splitlines()) from error
 
     def settled(self) -> Sample:
-        """What it holds when it has nothing more to do, or after the short duration."""
+        """What it holds when it has nothing more to do, or after the short duration: beside the
+        honest client it need not come to rest (idles() is where it has to)."""
         self.target.rest(short())
         return self.sample()
 
-    def point(self, units: int) -> Sample:
-        """One more point of the curve."""
+    def point(self, units: int, flood: Flood | None = None) -> Sample:
+        """One more point of the curve, with what lies in the socket of the flood."""
         sample = self.sample()
+        if sample.fds > max((value for _, value in self.record.curve("fds")), default=0):
+            self.kinds("peak")
         self.record.add(units, sample)
+        if flood is not None:
+            with suppress(OSError):  # the connection may be closed
+                self.record.queues.append([units, *queues(flood.session)])
+        areas = kernel_areas()
+        if areas is not None and self.areas is not None:
+            self.record.kernel_areas = max(areas - self.areas, self.record.kernel_areas or 0)
         return sample
+
+    def kinds(self, when: str) -> None:
+        """Its descriptors by kind go into the record."""
+        with suppress(OSError):  # its end is seen by who takes a sample
+            self.record.fds[when] = dict(sorted(self.meter.fds().items()))
 
     def sanitized(self) -> bool:
         """Does a sanitizer blur how much memory the server has?"""
@@ -212,13 +234,13 @@ class Scene:
               **how: Any) -> Took:
         """Run the flood in STEPS parts, with a point behind each; how as for Flood.run. Goes on
         where it is refused, and ends where the server ends the connection."""
-        self.point(first)
+        self.point(first, flood)
         whole = Took()
         marks = [first + count * step // STEPS for step in range(STEPS + 1)]
         for start, end in pairwise(marks):
             took = flood.run(what, end - start, first=start, **how)
             whole.add(took)
-            self.point(end)
+            self.point(end, flood)
             if took.end:
                 break
         self.note(whole)
@@ -229,10 +251,14 @@ class Scene:
         self.record.paced = True
         self.point(0)
         marks = [count * step // STEPS for step in range(STEPS + 1)]
+        latency = Latency()
         for start, end in pairwise(marks):
             for number in range(start, end):
+                began = perf_counter()
                 act(number)
+                latency.note(perf_counter() - began)
             self.point(end)
+        self.record.latency = latency.sparse()
 
     def note(self, took: Took) -> None:
         """Where it was refused goes into the record; silence is a Failure."""
@@ -241,6 +267,7 @@ class Scene:
         self.record.refused_at = took.first_refused
         self.record.errnos = errno_names(took)
         self.record.ended = took.closed
+        self.record.latency = took.latency.sparse()
 
     # ---- what has to hold ----
 
@@ -295,6 +322,13 @@ class Scene:
             raise Failure("effect", f"{more} us of processor time for the large ranges, {less} us "
                           "for the small ones", requirement="LIM-COST-001")
 
+    def prompt(self, times: Collection[float]) -> None:
+        """The fastest of several replies is: of one alone a busy machine says nothing."""
+        if min(times) > PROMPT:
+            raise Failure("effect", f"{1000 * min(times):.0f} ms at the least for the reply to one "
+                          f"of {len(times)} commands, {1000 * PROMPT:.0f} are allowed",
+                          requirement="LIM-COST-001")
+
     def recovers_one(self, works: bool) -> None:
         """Whether the next unit succeeded when one was given back."""
         self.record.one = works
@@ -307,6 +341,8 @@ class Scene:
         has left ("disconnect"). What works for the client may do so until it leaves."""
         peak = self.peak()
         since = self.attacked if when == "all" else self.before
+        if when == "disconnect":
+            self.idles()
         ignored = ("threads", *self.blurred()) if when == "all" else self.blurred()
         for _ in range(SETTLED):
             self.settled()
@@ -314,12 +350,44 @@ class Scene:
             kept = self._kept(grown, peak, ignored)
             if not kept:
                 break
+        self.kinds("end")
         self.record.recovered[when] = {name: grown[name] for name in ROOM}
         if kept:
             name = kept[0]
             raise Failure(f"server.leak-{_leak(name)}", f"{name}: {grown[name]} more than before "
                           f"({when}); at the most it was {peak[name]} more",
                           requirement="LIM-RECOVER-001", came=self.sample().text())
+
+    def idles(self) -> None:
+        """When the attackers have left, it comes to rest within a second: one of its own processor
+        time, as one by the clock says nothing on a busy machine."""
+        self.sample()  # it is there
+        began, end = self.meter.used(), monotonic() + IDLE_LOOKS * long()
+        rests = self.target.rest(short())
+        while not rests and monotonic() < end:
+            used = self.meter.used() - began
+            if used > IDLE:
+                raise Failure("effect", f"{used} us of processor time with nothing to do, and it "
+                              "goes on", requirement="LIM-RECOVER-001")
+            rests = self.target.rest(short())
+        self.record.idle = self.meter.used() - began if rests else None
+
+    def serves(self) -> bool:
+        """Does it serve one more client now?"""
+        try:
+            self.target.negotiate().close()
+        except Failure as failure:
+            if failure.code not in ("reply.closed", "reply.missing", "server.unreachable"):
+                raise
+            return False
+        return True
+
+    def recovers_one_client(self, held: list[Any]) -> None:
+        """Where no more clients are served, one is when one of those that are has closed."""
+        if not self.device.has("concurrent") or not held or self.serves():
+            return
+        held.pop(0).close()
+        self.recovers_one(any(self.settled() and self.serves() for _ in range(SETTLED)))
 
     def peak(self) -> dict[str, float]:
         """The most that it has held beyond the baseline, by metric."""
@@ -350,6 +418,9 @@ class Scene:
         yield (f"{self.record.flood}: {units} {self.record.unit}s, anon {peak['anon']:+} KiB, "
                f"vmas {peak['vmas']:+}, fds {peak['fds']:+}, refused at "
                f"{self.record.refused_at} {self.record.errnos}")
+        if rates := self.record.rates:
+            yield (f"{self.record.flood}: DMA moves {rates['alone'] / MEGA:.0f} MB/s, beside the "
+                   f"flood {rates['beside'] / MEGA:.0f} MB/s")
 
 
 def _leak(name: str) -> str:

@@ -68,6 +68,20 @@ class Player:
         if took.succeeded < self.filled:
             raise Failure("effect", f"{self.filled} are announced: {took.text()}")
 
+    def replaces_one(self, room: int) -> bool:
+        """Map as many pages as there still is room for; whether one more fits when one of those
+        far away is given back."""
+        place = [Stride("address", FAR, PAGE)]
+        with Flood(self.session) as flood:
+            took = flood.run(MAP, room + 1, first=self.filled, strides=place)
+            if took.first_refused is None:
+                raise Failure("effect", f"beyond what was announced: {took.text()}")
+            flood.run(UNMAP, 1, strides=place)
+            again = flood.run(MAP, 1, first=took.first_refused, strides=place)
+            flood.run(UNMAP, room + 1, first=self.filled, strides=place)
+            flood.run(MAP, 1, strides=place)
+        return again.succeeded == 1
+
     def end(self) -> None:
         """Give back what is mapped."""
         for one in list(self.held.values()):
@@ -213,6 +227,8 @@ def play(scene: Scene, name: str, count: int, pages: int) -> None:
     scene.record.refused_at, scene.record.errnos = player.refused_at, player.errnos
     held = len(player.held) / count
     scene.bounded(count, shmem=TOUCHED, anon=DENSE * player.filled / count, fds=held, vmas=held)
+    if what.overcommits:
+        scene.recovers_one(player.replaces_one(pages))
     player.end()
     scene.recovers("all")
     scene.served()

@@ -10,7 +10,7 @@ from errno import EACCES, EBADF, EEXIST, EINVAL, ENODEV, ENOTSUP, ENXIO, EOVERFL
 from fcntl import F_ADD_SEALS, F_SEAL_WRITE, fcntl
 
 import pytest
-from flooding import FULL, MAP, UNMAP
+from flooding import FULL, MAP, NOFILE, UNMAP
 from mapping import BASE, PAGE, RW
 
 from vuc import covers, message, needs
@@ -25,8 +25,8 @@ FILE_BYTES = 1 << 20
 MIB = 1 << 20
 HUGE = 1 << 62  # bytes of a file that has none
 GIB = 1 << 30
+ADDRESSES = 1 << 45  # bytes that a server may take of them: twice the quota of the reference server
 LONG = 4  # times that an operation goes over its range
-NOFILE = 512  # descriptors of a server that is contained
 NO_MEMORY = {EINVAL, EACCES, EPERM, ENODEV, ENOTSUP, ENXIO, EBADF, EOVERFLOW, EEXIST}
 ASK = message("DEVICE_GET_INFO")
 IRQS = message("DEVICE_SET_IRQS", flags="DATA_EVENTFD|ACTION_TRIGGER", count=1)
@@ -35,7 +35,7 @@ IRQS = message("DEVICE_SET_IRQS", flags="DATA_EVENTFD|ACTION_TRIGGER", count=1)
 @covers("LIM-REFUSE-001", "LIM-BOUND-001", "LIM-RECOVER-001", "LIM-OTHERS-001")
 @needs("dma_maps")
 def test_x07_new_file_with_each_map_ends_at_the_files_of_the_server(scene):
-    scene.start("file")
+    scene.start("file", limit_nofile=NOFILE)
     flood = scene.attack()
     count = scene.count(4096, 400)
     took = scene.curve(flood, MAP, count, strides=DENSE, memfd_size=PAGE, window=64)
@@ -55,7 +55,7 @@ def test_x07_new_file_with_each_map_ends_at_the_files_of_the_server(scene):
 @covers("LIM-BOUND-001", "LIM-RECOVER-001", "LIM-OTHERS-001", "DMA-MAP-005")
 @needs("dma_maps", "lease")
 def test_x08_map_of_what_is_mapped_keeps_no_descriptor(scene):
-    scene.start("map")
+    scene.start("map", limit_nofile=NOFILE)
     flood = scene.attack()
     memory = scene.fds.memory(PAGE)
     flood.session.call("DMA_MAP", [memory], flags=RW, address=BASE, size=PAGE)
@@ -114,7 +114,7 @@ def test_x09_map_that_fails_late_keeps_neither_descriptor_nor_area(scene, fields
 @covers("LIM-BOUND-001", "LIM-RECOVER-001", "LIM-OTHERS-001", "FD-PASS-007")
 @pytest.mark.parametrize("name", ["DEVICE_GET_INFO", "DMA_MAP", "DEVICE_SET_IRQS", "REGION_READ"])
 def test_x10_as_many_descriptors_as_go_with_a_message_are_closed(scene, name):
-    scene.start("message")
+    scene.start("message", limit_nofile=NOFILE)
     memory = scene.fds.memory(PAGE)
     what = message(name)
 
@@ -157,6 +157,7 @@ def test_x11_half_messages_on_many_connections_leave_room_for_others(scene, each
 
     scene.each(scene.count(10_000, 128), act)
     assert scene.sample().fds <= NOFILE
+    scene.recovers_one_client(held)
     scene.served()
     for one in held:
         one.close()
@@ -228,7 +229,8 @@ def test_x13_maps_all_over_an_endless_file_meet_a_quota(scene):
                Stride("offset", 0, 2 * GIB, period=1 << 17, scatter=True))  # in 256 TiB
     what = message("DMA_MAP", flags=RW, size=GIB)
     count = scene.count(100_000, 1024)
-    took = scene.curve(flood, what, count, strides=strides, fds=[one], window=64)
+    with scene.meter.limited("space", scene.sample().space * 1024 + ADDRESSES):
+        took = scene.curve(flood, what, count, strides=strides, fds=[one], window=64)
     scene.refused(took)
     scene.bounded(took.succeeded, anon=4, vmas=2, fds=1, page_tables=8)
     gone = message("DMA_UNMAP", size=GIB)
@@ -285,6 +287,8 @@ def test_x15_file_that_is_cut_and_grows_under_dma_ends_nothing(scene):
 
     scene.each(scene.count(200, 24), act)
     scene.bounded(units=1, shmem=64 * 4)
+    flood.session.call("DMA_UNMAP", address=BASE, size=size)
+    scene.recovers("all")
     scene.served()
     scene.leaves(flood)
 
@@ -292,7 +296,7 @@ def test_x15_file_that_is_cut_and_grows_under_dma_ends_nothing(scene):
 @covers("LIM-BOUND-001", "LIM-RECOVER-001", "LIM-OTHERS-001")
 @needs("irq1")
 def test_x34_eventfds_that_take_the_place_of_others_do_not_add_up(scene):
-    scene.start("assignment")
+    scene.start("assignment", limit_nofile=NOFILE)
     flood = scene.attack()
     irq = scene.device.irq_with()
     eventfds = scene.fds.eventfds(8)
@@ -305,5 +309,9 @@ def test_x34_eventfds_that_take_the_place_of_others_do_not_add_up(scene):
     assert not refused.succeeded, refused.text()
     scene.refused(refused, FULL | NO_MEMORY)
     scene.bounded(units=1, fds=irq.count)
+    flood.session.call("DEVICE_SET_IRQS", flags="DATA_NONE|ACTION_TRIGGER", index=irq.index)
+    scene.recovers("all")
+    again = flood.run(what, len(eventfds), fds=eventfds, each=1)  # that the client leaves behind
+    assert not again.refused, again.text()
     scene.served()
     scene.leaves(flood)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Mappings without end: rows of README.md about the table, its memory, and areas of addresses."""
 
-from errno import EEXIST, EINVAL, ENOENT
+from errno import EEXIST, EINVAL, ENOENT, ENOMEM
 
 import pytest
 from flooding import FULL, MAP, UNMAP
@@ -16,6 +16,8 @@ pytestmark = needs("process", "proc", "reconnect", "dma_maps")
 BOUNDS = covers("LIM-BOUND-001", "LIM-REFUSE-001", "LIM-RECOVER-001", "LIM-OTHERS-001",
                 "LIM-COST-001", "SEC-GEN-003")
 MAPS = 262_144
+MOST = 1 << 20  # maps that are tried in full length where the server announces them
+UNASKED = 65_535  # that a client has which proposes nothing
 LEAST = 2048
 QUICK = 0.1  # the scale of a short run
 CHURN = 1_000_000  # maps that come and go
@@ -26,15 +28,16 @@ AREA = 1 / 1024  # areas of the same
 DENSE_COST = 16 / 1024
 DENSE = (Stride("address", BASE, PAGE),)
 FAR = (Stride("address", 0, PAGE, period=1 << 52, scatter=True),)  # all over the 64 bits
-ROOMS = (1 << 26, 1 << 20)  # bytes of address space beyond what it has: in full, and at the least
+ROOMS = (1 << 26, 5 << 19)  # bytes of address space beyond what it has: in full, and at the least
+PROPOSES_NOTHING = pytest.mark.parametrize("asked", [{}], ids=["rpcit"])
 
 
-def wanted(scene, flood, reach=0.5):
-    """How many maps are to be tried, and the number that has to be refused if there is one. From
-    that scale on, an eighth more is asked for than was announced."""
+def wanted(scene, flood):
+    """How many maps are to be tried, and the number that has to be refused if there is one. An
+    eighth more is asked for than was announced, in short runs as well, so that they end alike."""
     limit = flood.session.limits.max_dma_maps
     count = scene.count(MAPS, LEAST)
-    if limit <= (MAPS if scene.scale >= reach else count):
+    if limit <= (MOST if scene.scale >= 1 else MAPS if scene.scale >= QUICK else count):
         return limit + limit // 8, limit
     return count, None
 
@@ -54,16 +57,29 @@ def give_back(scene, flood, took, strides, what=MAP, **how):
     scene.leaves(flood)
 
 
-@BOUNDS
-def test_x01_dense_maps_are_refused_where_it_was_announced(scene):
+def dense(scene, **asked):
+    """Dense maps on a client that asks for this, to the number that it has."""
     scene.start("map")
-    flood = scene.attack(max_dma_maps=MAPS)
-    count, limit = wanted(scene, flood, reach=QUICK)
+    flood = scene.attack(**asked)
+    count, limit = wanted(scene, flood)
     took = scene.curve(flood, MAP, count, strides=DENSE)
     scene.refused(took, at=limit)
     scene.bounded(took.succeeded, anon=DENSE_COST)
     scene.even()
     give_back(scene, flood, took, DENSE)
+    return flood
+
+
+@BOUNDS
+def test_x01_dense_maps_are_refused_where_it_was_announced(scene):
+    dense(scene, max_dma_maps=MAPS)
+
+
+@BOUNDS
+@PROPOSES_NOTHING
+def test_x01_client_that_proposes_no_number_has_the_default(scene, asked):
+    flood = dense(scene, **asked)
+    assert flood.session.limits.max_dma_maps == UNASKED
 
 
 @BOUNDS
@@ -98,11 +114,10 @@ def test_x04_maps_that_come_and_go_leave_the_table_as_it_was(scene):
     scene.leaves(flood)
 
 
-@BOUNDS
-@needs("lease")
-def test_x05_maps_of_one_file_by_turns_cost_no_area_and_no_descriptor(scene):
+def by_turns(scene, **asked):
+    """Dense maps all over one file on a client that asks for this, to the number that it has."""
     scene.start("map")
-    flood = scene.attack(max_dma_maps=MAPS)
+    flood = scene.attack(**asked)
     count, limit = wanted(scene, flood)
     memory = scene.fds.memory(MAPS * 2 * PAGE)
     strides = (*DENSE, Stride("offset", 0, PAGE, period=MAPS * 2, scatter=True))
@@ -113,6 +128,19 @@ def test_x05_maps_of_one_file_by_turns_cost_no_area_and_no_descriptor(scene):
     give_back(scene, flood, took, DENSE, fds=[memory])
     memory.sent()
     assert not memory.held(), "the file is held when the client has left"
+
+
+@BOUNDS
+@needs("lease")
+def test_x05_maps_of_one_file_by_turns_cost_no_area_and_no_descriptor(scene):
+    by_turns(scene, max_dma_maps=MAPS)
+
+
+@BOUNDS
+@needs("lease")
+@PROPOSES_NOTHING
+def test_x05_client_that_proposes_no_number_has_the_default(scene, asked):
+    by_turns(scene, **asked)
 
 
 @covers("LIM-BOUND-001", "LIM-RECOVER-001", "LIM-OTHERS-001", "DMA-UNMAP-003")
@@ -141,7 +169,7 @@ def test_x06_every_second_map_is_unmapped_and_out_of_reach(scene):
 @covers("LIM-BOUND-001", "LIM-COST-001", "LIM-RECOVER-001")
 @pytest.mark.parametrize("address", [TIB, TIB + PAGE], ids=["aligned", "unaligned"])
 def test_x23_large_range_comes_and_goes_at_a_steady_cost(scene, address):
-    scene.start("map", honest=False)
+    scene.start("map")
     flood = scene.attack()
     rounds = scene.count(10_000)
 
@@ -163,6 +191,7 @@ def test_x23_large_range_comes_and_goes_at_a_steady_cost(scene, address):
     scene.each(rounds, churn(TIB))
     scene.bounded()
     scene.even()
+    scene.served()  # what it costs the server would count for both
     scene.alike(lambda: over(churn(TIB)), lambda: over(churn(PAGE)))
     scene.recovers("all")
     scene.leaves(flood)
@@ -175,15 +204,22 @@ def test_x50_server_without_room_for_more_refuses_and_lives(scene, strides):
     if scene.sanitized():
         pytest.skip("a sanitizer needs the address space")
     flood = scene.attack(max_dma_maps=MAPS)
-    count, _ = wanted(scene, flood)
-    room = max(ROOMS[1], round(ROOMS[0] * scene.scale))
+    count, limit = wanted(scene, flood)
+    room = ROOMS[1] if strides is DENSE else max(ROOMS[1], round(ROOMS[0] * scene.scale))
     with scene.meter.limited("space", scene.sample().space * 1024 + room):
         took = scene.curve(flood, MAP, count, strides=strides)
         assert not took.end, took.text()
         scene.refused(took, FULL | {EINVAL})
+        if took.refused and took.succeeded:
+            flood.run(UNMAP, 1, strides=strides)
+            scene.recovers_one(flood.run(MAP, 1, strides=strides).succeeded == 1)
+    if limit is not None and took.first_refused < limit:
+        assert ENOMEM in took.errors, f"without memory for {limit}: {took.text()}"
     flood.run(UNMAP, took.sent, strides=strides)
     again = flood.run(MAP, SOME, strides=strides)
     assert again.succeeded == SOME, f"when it has room again: {again.text()}"
+    flood.run(UNMAP, SOME, strides=strides)
+    scene.recovers("all")
     scene.leaves(flood)
 
 

@@ -12,6 +12,7 @@ from vuc.duration import short
 from vuc.flood import Stride
 from vuc.measure import queues
 from vuc.schema import COMMANDS, HEADER_SIZE, constants
+from vuc.vdma import SLOTS
 
 pytestmark = needs("process", "proc", "reconnect")
 
@@ -23,6 +24,7 @@ REFUSED = FULL | {EINVAL, ENOENT, EPERM}
 DROPS = 64  # bytes of the slowest reader
 SLOW = 1 << 18  # bytes of the next, and what it reads at a time
 MOUTHFUL = 512
+SOME = 8  # that are timed, one by one
 
 
 def large_read(scene, session, most=LARGE):
@@ -33,8 +35,9 @@ def large_read(scene, session, most=LARGE):
 
 
 def taken_at_last(scene, flood, took):
-    """All replies come when the client takes them, one for each command."""
-    rest = flood.run(ASK, 0)
+    """All replies come when the client takes them, one for each command; the last to its end, as
+    one more comes behind it."""
+    rest = flood.run(ASK, 1)
     assert not rest.end, f"the replies are taken: {rest.text()}"
     assert not rest.waiting, f"{rest.waiting} of {took.sent} replies do not come"
 
@@ -50,6 +53,7 @@ def test_x24_commands_whose_replies_nobody_reads_are_not_read_either(scene):
     assert queues(flood.session)[1] > 0, "no reply has come"
     scene.served()
     taken_at_last(scene, flood, took)
+    scene.recovers("all")
     scene.leaves(flood)
 
 
@@ -58,7 +62,7 @@ def test_x24_commands_whose_replies_nobody_reads_are_not_read_either(scene):
 def test_x25_slow_reader_of_large_replies_costs_a_queue_and_no_more(scene):
     scene.start("command")
     flood = scene.attack()
-    took = scene.curve(flood, large_read(scene, flood.session), 4096, unread=True,
+    took = scene.curve(flood, large_read(scene, flood.session), scene.count(4096), unread=True,
                        timeout=short())
     scene.bounded(units=1, anon=QUEUE + 2 * LARGE // 1024)
     for size, chunk in ((DROPS, 1), (SLOW, MOUTHFUL)):
@@ -67,6 +71,8 @@ def test_x25_slow_reader_of_large_replies_costs_a_queue_and_no_more(scene):
         scene.point(took.sent)
         scene.bounded(units=1, anon=QUEUE + 2 * LARGE // 1024)
     scene.served()
+    taken_at_last(scene, flood, took)
+    scene.recovers("all")
     scene.leaves(flood)
 
 
@@ -110,6 +116,8 @@ def test_x41_largest_reads_one_behind_the_other_keep_to_the_queue(scene):
     took = scene.curve(flood, read, scene.count(1000, 96), window=512)
     assert not took.end and not took.refused, took.text()
     scene.bounded(units=1, anon=QUEUE + 2 * LARGE // 1024)
+    taken_at_last(scene, flood, took)
+    scene.recovers("all")
     scene.served()
     scene.leaves(flood)
 
@@ -149,6 +157,21 @@ def test_x43_reads_of_any_place_are_answered(scene, count):
     scene.leaves(flood)
 
 
+@covers("LIM-BOUND-001", "LIM-OTHERS-001", "SEC-GEN-001")
+@pytest.mark.parametrize("count", [1, 3, 8], ids=["write-byte", "write-three", "write-eight"])
+def test_x43_writes_to_any_place_are_answered(scene, count):
+    scene.start("write")
+    flood = scene.attack()
+    where = (Stride("region", 0, 1, period=16),
+             Stride("offset", 0, 1, period=1 << 16, scatter=True))
+    what = message("REGION_WRITE", data=b"\x5a" * count)
+    took = scene.curve(flood, what, scene.count(50_000), strides=where, window=64)
+    assert not took.end, took.text()
+    scene.bounded(units=1, threads=SLOTS, shmem=LARGE // 1024, fds=SLOTS)
+    scene.served()
+    scene.leaves(flood)
+
+
 @covers("LIM-BOUND-001", "LIM-OTHERS-001", "SEC-GEN-003")
 @needs("dma_logging")
 def test_x37_reports_of_everything_take_no_memory(scene):
@@ -172,15 +195,26 @@ def test_x28_header_that_announces_more_than_there_is_takes_no_memory(scene):
     stay = 2 if scene.device.has("concurrent") else 0
     held = []
 
+    def trickle():
+        # Room is made for what comes behind what has been read.
+        for one in held:
+            one.send_bytes(b"t", maybe=True)
+
     def act(number):
         while len(held) > stay:
             held.pop(0).close()
+        trickle()
         size = sizes[number % len(sizes)].to_bytes(4, "little")
         session = scene.target.negotiate() if number % 2 else scene.target.connect()
         held.append(session)
         session.send_bytes(header[:4] + size + header[8:] + b"trickle"[: number % 7], maybe=True)
 
-    scene.each(scene.count(4000, 64), act)
+    count = scene.count(4000, 64)
+    scene.each(count, act)
+    scene.settled()
+    trickle()
+    scene.settled()  # what came last is seen as well
+    scene.point(count)
     scene.bounded()
     for session in held:
         session.close()
@@ -203,6 +237,7 @@ def test_x51_log_by_other_pages_than_it_was_started_with_is_reported(scene):
     report = message("DEVICE_FEATURE", flags="GET|DMA_LOGGING_REPORT", data=data, argsz=65536)
     took = scene.curve(flood, report, scene.count(10_000), window=16)
     assert not took.end, took.text()
+    scene.prompt([flood.run(report, 1).seconds for _ in range(SOME)])
     scene.bounded(units=1, anon=512)
     scene.served()
     scene.leaves(flood)
@@ -219,4 +254,5 @@ def test_x43_commands_that_do_not_exist_are_refused_as_fast(scene):
     assert not took.succeeded, took.text()
     scene.bounded()
     scene.even()
+    scene.served()
     scene.leaves(flood)

@@ -64,6 +64,23 @@ def test_growth_that_bends_upwards_is_worse_though_it_comes_to_little_more():
     assert "form of anon" in worse(one, base)
 
 
+def test_unit_that_costs_more_is_worse_though_the_most_is_the_same():
+    base = summed(record(lambda n: n + 1500 * (n > 1400)))
+    assert worse(summed(record(lambda n: 2 * n)), base) == {"anon of a unit"}
+    assert not worse(summed(record(lambda n: 1.3 * n + 1050 * (n > 1400))), base)
+
+
+def test_plateau_that_is_none_any_more_or_begins_elsewhere_is_worse():
+    base = summed(record(lambda n: 10 * min(n, 600)))
+    assert base["metrics"]["anon"]["form"] == "plateau"
+    assert worse(summed(record(lambda n: 4.7 * n)), base) == {"form of anon"}
+    assert worse(summed(record(lambda n: 6 * min(n, 1000))), base) == {"knee of anon"}
+    assert worse(summed(record(lambda n: 30 * min(n, 200))), base) == {"knee of anon"}
+    assert not worse(summed(record(lambda n: 9 * min(n, 700))), base)
+    low = summed(record(lambda n: 2 * min(n, 600)))
+    assert not worse(summed(record(lambda n: 4 * min(n, 300))), low)
+
+
 def test_what_is_kept_and_what_makes_no_room_is_worse():
     one = copy.deepcopy(BASE)
     one["recovered"]["all"]["anon"] = 4000
@@ -123,12 +140,40 @@ def test_baseline_keeps_the_other_mode_and_few_digits(tmp_path):
     path = tmp_path / "b.json"
     limits.write_baseline(path, "reference", "quick", {"X01": BASE})
     limits.write_baseline(path, "reference", "full", {"X02": BASE})
+    limits.write_baseline(path, "reference", "quick", {"X01": BASE})
     data = json.loads(path.read_text())
     assert set(data["modes"]) == {"quick", "full"}
     assert "points" not in data["modes"]["quick"]["X01"]
     assert limits.rounded(1.23456) == 1.235
     assert not limits_judge.judge("X01", BASE, limits.read_baseline(path, "quick")["X01"])
     assert limits.read_baseline(tmp_path / "none", "quick") == {}
+
+
+def test_whole_run_drops_what_is_gone_from_a_baseline(tmp_path):
+    path = tmp_path / "b.json"
+    floods = {"X01": BASE, "X02": BASE, "X16": {**BASE, "optional": True}}
+    limits.write_baseline(path, "reference", "quick", floods)
+    limits.write_baseline(path, "reference", "quick", {"X01": BASE})
+    assert set(limits.read_baseline(path, "quick")) == set(floods)
+    limits.write_baseline(path, "reference", "quick", {"X01": BASE}, whole=True)
+    assert set(limits.read_baseline(path, "quick")) == {"X01", "X16"}
+    assert "seen" in BASE and "seen" not in limits.read_baseline(path, "quick")["X01"]
+
+
+def test_baseline_that_is_written_anew_is_not_as_good_where_a_case_fails():
+    bad = limits_judge.failing({"X01": summed(record(), results=FAILED), "X02": BASE})
+    assert [one.flood for one in bad] == ["X01"]
+    assert limits.concluded({"X01": BASE}, bad, "quick", True)["exit_code"] == 1
+    assert limits.concluded({"X01": BASE}, [], "quick", True)["verdict"] == "as good"
+
+
+def test_histograms_of_all_runs_add_up_and_a_report_has_them():
+    made = record(latency={"4": 3}, queues=[[0, 1, 2]], kernel_areas=5)
+    made.fds = {"start": {"socket": 2}}
+    seen = summed(made, made)["seen"]
+    assert seen["latency"]["counts"] == {"4": 6} and seen["latency"]["p99"] == pytest.approx(5e-3)
+    assert (seen["fds"], seen["queues"], seen["kernel_areas"]) == (made.fds, [[0, 1, 2]], 5)
+    assert seen["honest_latency"]["loaded"]["counts"] == {}
 
 
 def test_baseline_of_another_schema_is_refused(tmp_path):
@@ -144,6 +189,16 @@ def test_committed_baseline_has_all_floods_of_the_table():
     assert floods and all(one["verdict"] == "PASS" for one in floods.values())
     rows = {name.partition("-")[0] for name in floods}
     assert all(f"| {row} |" in text for row in rows)
+
+
+def test_committed_baselines_come_to_the_same_ends_in_full_and_in_short():
+    full, quick = (limits.read_baseline(limits.BASELINES / "reference.json", mode)
+                   for mode in (limits.FULL, limits.QUICK))
+    assert full and set(full) == set(quick)
+    for name, one in full.items():
+        for key in ("errnos", "one", "ended"):
+            assert one[key] == quick[name][key], f"{name}: {key}"
+        assert (one["refused_at"] is None) == (quick[name]["refused_at"] is None), name
 
 
 @pytest.mark.parametrize(("case", "name"), [

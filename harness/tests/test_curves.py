@@ -57,6 +57,15 @@ def test_quantiles_of_a_histogram_are_a_little_too_long_at_most():
     assert Latency().quantile(0.5) == 0
 
 
+@pytest.mark.parametrize("ns", [0, 1, 3, 4, 5, 7, 8, 9, 1000, 2047, 2048, 123_456_789])
+def test_time_is_in_the_bucket_that_ends_behind_it(ns):
+    latency = Latency()
+    latency.note(ns / 1e9)
+    bound = latency.quantile(1.0) * 1e9
+    assert ns < bound + 1e-6 and bound <= max(ns * 1.26, ns + 1)
+    assert Latency.of(latency.sparse()).counts == latency.counts
+
+
 def test_runs_add_up():
     first = Took(sent=10, succeeded=10)
     first.add(Took(sent=5, refused=5, first_refused=12, end=0)).errors[ENOSPC] = 5

@@ -17,7 +17,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from errno import ECANCELED, EPIPE, EPROTO, ETIMEDOUT, errorcode
 from typing import Any, Self
@@ -59,6 +59,26 @@ class Latency:
     def count(self) -> int:
         """How many times were counted."""
         return sum(self.counts)
+
+    def note(self, seconds: float) -> None:
+        """Count one."""
+        ns = max(0, round(seconds * 1e9))
+        octave = max(0, ns.bit_length() - 3)
+        bucket = PER_OCTAVE * octave + (ns >> octave)
+        self.counts[min(bucket, len(self.counts) - 1)] += 1
+
+    def sparse(self) -> dict[str, int]:
+        """What is not 0, by the number of its bucket: four for each power of two, in
+        nanoseconds."""
+        return {str(bucket): count for bucket, count in enumerate(self.counts) if count}
+
+    @classmethod
+    def of(cls, sparse: Mapping[str, int]) -> Self:
+        """From what sparse() has made."""
+        made = cls()
+        for bucket, count in sparse.items():
+            made.counts[int(bucket)] = count
+        return made
 
     def add(self, other: Latency) -> None:
         """Count those of the other as well."""

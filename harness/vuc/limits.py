@@ -78,7 +78,7 @@ def errno_names(took: Took) -> dict[str, int]:
 @dataclass
 class Honest:
     """An honest client beside the flood: latencies of REGION_READ in microseconds, without and
-    with it, and what went wrong."""
+    with it, what went wrong, and both histograms (Latency.sparse)."""
 
     rounds: int = 0
     unloaded_p50: float = 0.0
@@ -87,6 +87,8 @@ class Honest:
     loaded_p99: float = 0.0
     longest: float = 0.0
     error: str = ""
+    unloaded: dict[str, int] = field(default_factory=dict)
+    loaded: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, before: Latency, went: Went) -> Honest:
@@ -96,7 +98,7 @@ class Honest:
 
         return cls(went.rounds, micro(before, 0.5), micro(before, 0.99), micro(went.latency, 0.5),
                    micro(went.latency, 0.99), round(went.longest * 1e6, 1),
-                   went.text() if went.error else "")
+                   went.text() if went.error else "", before.sparse(), went.latency.sparse())
 
 
 @dataclass
@@ -110,6 +112,13 @@ class Record:
     units were not sent one behind the other, so that their processor time is not theirs alone;
     optional: the machine may lack what it needs, which is no loss of the server's; calibration:
     microseconds of processor time of a small message there and back.
+
+    What a reader may find missing: latency: of the operations as they went, a histogram
+    (Latency.sparse); fds: descriptors by kind at the "start", at their "peak" and at the "end";
+    queues: units, and the bytes that lie in the attacker's socket on the way there and back;
+    kernel_areas: by how many more memory areas the kernel had at the most, for all processes;
+    idle: microseconds of processor time from when all had left to its rest, None if that was not
+    to be seen; rates: bytes in a second that DMA has moved "alone" and "beside" the flood.
     """
 
     flood: str
@@ -125,6 +134,12 @@ class Record:
     optional: bool = False
     recovered: dict[str, dict[str, float]] = field(default_factory=dict)
     honest: Honest | None = None
+    latency: dict[str, int] = field(default_factory=dict)
+    fds: dict[str, dict[str, int]] = field(default_factory=dict)
+    queues: list[list[int]] = field(default_factory=list)
+    kernel_areas: int | None = None
+    idle: float | None = None
+    rates: dict[str, float] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
 
     def add(self, units: int, sample: Sample) -> None:

@@ -310,6 +310,7 @@ static void a_full_queue_stalls_and_loses_nothing(void **state)
 			transport_flush(&pair->t);
 	}
 	assert_int_equal(pair->t.stalled_since, 5);
+	assert_true(pair->t.out.capacity > TRANSPORT_OUT_KEPT);
 	clock_hold(6);
 	while (got < queued) {
 		assert_int_equal(recv(pair->peer, &value, sizeof(value), MSG_WAITALL),
@@ -321,6 +322,7 @@ static void a_full_queue_stalls_and_loses_nothing(void **state)
 	}
 	assert_int_equal(transport_queued(&pair->t), 0);
 	assert_true(pair->t.stalled_since == CLOCK_NEVER);
+	assert_in_range(pair->t.out.capacity, 0, TRANSPORT_OUT_KEPT);
 }
 
 static void a_queue_that_never_runs_empty_does_not_grow(void **state)
