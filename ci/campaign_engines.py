@@ -187,14 +187,17 @@ class LibFuzzer(Engine):
         return [path for path in files(self.found) if not path.name.startswith("slow-unit")]
 
     def said(self, path: Path) -> str:
-        """A report is written right before its artifact."""
+        """A report is written right before its artifact: by the process itself, to a file that has
+        its number for a name, by a sanitizer, or by both."""
         written = path.stat().st_mtime_ns
         before = [one for one in files(self.reports) if one.stat().st_mtime_ns <= written]
         if not before:
             return ""
-        report = max(before, key=lambda one: one.stat().st_mtime_ns)
-        text = report.read_text(errors="replace")
-        report.unlink()
+        last = max(before, key=lambda one: one.stat().st_mtime_ns).name.rpartition(".")[2]
+        reports = [self.reports / last, self.reports / f"sanitizer.{last}"]
+        text = "".join(one.read_text(errors="replace") for one in reports if one.exists())
+        for one in reports:
+            one.unlink(missing_ok=True)
         return text
 
     def minimise(self) -> None:
