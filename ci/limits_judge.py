@@ -211,10 +211,11 @@ def _steeper(name: str, one: Mapping[str, Any], base: Mapping[str, Any]) -> tupl
 
 def _moved(name: str, one: Mapping[str, Any], base: Mapping[str, Any]) -> tuple | None:
     # Where a plateau begins is a limit, too; each of both is known to the distance of two points.
-    # A curve that hardly rises bends anywhere.
+    # A curve that hardly rises bends anywhere, and so does one that the runs do not agree on.
     now, then = one["metrics"][name], base["metrics"][name]
     if now["form"] != "plateau" or then["form"] != "plateau" \
-            or min(now["peak"], then["peak"]) < SEEN_RISE * ROOM[name]:
+            or min(now["peak"], then["peak"]) < SEEN_RISE * ROOM[name] \
+            or any(kept.get("knee_spread", 0) > KNEE * kept["knee"] for kept in (now, then)):
         return None
     room = (one["units"] + base["units"]) / CURVE_STEPS \
         + now.get("knee_spread", 0) + then.get("knee_spread", 0)

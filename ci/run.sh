@@ -151,7 +151,7 @@ part_threads() { # 60
 }
 
 # Programs run on the server that none of them may blame, and those that have proved something on
-# the one with the fault that they name.
+# the one with the fault that they name. Most of the time something waits, so many run side by side.
 shows() { # FILE
 	local status=0 options runs
 	read -ra options < <(sed -n 's/^# options: //p' "$1") || true
@@ -166,14 +166,16 @@ part_programs() { # 60
 	local file
 	make all build/vuc-server-{asan,faulty}
 	check programs build/vuc run --strict all corpus/*/*.prog -- build/vuc-server \
-		--viommu-dialect=native --socket-path={socket}
+		--viommu-dialect=native --socket-path={socket} &
 	check programs-asan "${fixed[@]}" build/vuc run --strict all corpus/*/*.prog -- \
-		build/vuc-server-asan --viommu-dialect=native --socket-path={socket}
+		build/vuc-server-asan --viommu-dialect=native --socket-path={socket} &
 	check programs-threads "${fixed[@]}" build/vuc run --strict all corpus/*/lanes*.prog -- \
-		build/vuc-server-asan --viommu-dialect=native --dma-threads=3 --socket-path={socket}
+		build/vuc-server-asan --viommu-dialect=native --dma-threads=3 --socket-path={socket} &
 	for file in corpus/regress/*.prog; do
-		check "$(basename "$file" .prog)" shows "$file"
+		[ "$(jobs -pr | wc -l)" -lt 5 ] || wait -n
+		check "$(basename "$file" .prog)" shows "$file" &
 	done
+	wait
 }
 
 # Each case is seen to fail: by a fault in the server, or by a server that does nothing. Most of

@@ -79,6 +79,9 @@ def test_plateau_that_is_none_any_more_or_begins_elsewhere_is_worse():
     assert not worse(summed(record(lambda n: 9 * min(n, 700))), base)
     low = summed(record(lambda n: 2 * min(n, 600)))
     assert not worse(summed(record(lambda n: 4 * min(n, 300))), low)
+    unsure = summed(*(record(lambda n, bend=bend: 10 * min(n, bend)) for bend in (300, 500)))
+    assert unsure["metrics"]["anon"]["form"] == "plateau"
+    assert not worse(summed(record(lambda n: 4 * min(n, 1000))), unsure)
 
 
 def test_what_is_kept_and_what_makes_no_room_is_worse():
