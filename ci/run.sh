@@ -170,7 +170,8 @@ part_programs() { # 60
 	check programs-asan "${fixed[@]}" build/vuc run --strict all corpus/*/*.prog -- \
 		build/vuc-server-asan --viommu-dialect=native --socket-path={socket} &
 	check programs-threads "${fixed[@]}" build/vuc run --strict all corpus/*/lanes*.prog -- \
-		build/vuc-server-asan --viommu-dialect=native --dma-threads=3 --socket-path={socket} &
+		build/vuc-server-asan --viommu-dialect=native --dma-threads=3 \
+		--socket-path={socket} &
 	for file in corpus/regress/*.prog; do
 		[ "$(jobs -pr | wc -l)" -lt 5 ] || wait -n
 		check "$(basename "$file" .prog)" shows "$file" &

@@ -341,6 +341,7 @@ static void server_step(struct buf_reader *reader)
 /* True: again, to tell whose a descriptor is. */
 static bool server_finish(void)
 {
+	size_t left = 0;
 	int fd;
 
 	client_free(server.client);
@@ -349,15 +350,18 @@ static bool server_finish(void)
 	if (server.twin >= 0)
 		close(server.twin);
 	close(server.twin_of_client);
+	/* A thread of the engine takes memory when it begins, beside the first input. */
 	if (server_memory() > server.memory)
-		driver_finding("%zu bytes of memory are left", server_memory() - server.memory);
+		left = server_memory() - server.memory;
 	fd = account_new_fd(&server.process, SERVER_LOW_FDS);
-	server.again = fd >= 0 ? server.again + 1 : 0;
+	server.again = left || fd >= 0 ? server.again + 1 : 0;
+	if (server.again > SERVER_AGAIN && left)
+		driver_finding("%zu bytes of memory are left", left);
 	if (server.again > SERVER_AGAIN)
 		driver_finding("descriptor %d is left", fd);
 	if (fd >= 0)
 		account_process(&server.process);
-	return fd >= 0;
+	return server.again;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
