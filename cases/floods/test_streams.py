@@ -117,7 +117,6 @@ def test_x41_largest_reads_one_behind_the_other_keep_to_the_queue(scene):
     assert not took.end and not took.refused, took.text()
     scene.bounded(units=1, anon=QUEUE + 2 * LARGE // 1024)
     taken_at_last(scene, flood, took)
-    scene.recovers("all")
     scene.served()
     scene.leaves(flood)
 
