@@ -122,13 +122,7 @@ static void judge_look(void)
 
 void judge_came(const struct message *message)
 {
-	const struct wire_header header = {
-		.id = message->id,
-		.command = message->command,
-		.msg_size = message->msg_size,
-		.flags = message->flags,
-		.error = message->error,
-	};
+	const struct wire_header header = message_header(message);
 	const struct model_message came = {
 		.header = &header,
 		.body = message->body,

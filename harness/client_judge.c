@@ -231,13 +231,7 @@ int client_judge_sends(struct client_judge *judge, const struct client_judge_pie
 
 int client_judge_came(struct client_judge *judge, const struct message *message)
 {
-	const struct wire_header header = {
-		.id = message->id,
-		.command = message->command,
-		.msg_size = message->msg_size,
-		.flags = message->flags,
-		.error = message->error,
-	};
+	const struct wire_header header = message_header(message);
 	struct model_fd fds[CLIENT_JUDGE_CAME];
 	const struct model_message came = {
 		.header = &header,

@@ -55,13 +55,7 @@ static int exec_build(struct exec *exec, const struct program_step *step,
 		      const struct message *request)
 {
 	uint8_t asked[sizeof(struct wire_header) + sizeof(struct wire_dma_access)];
-	const struct wire_header header = {
-		.id = request->id,
-		.command = request->command,
-		.msg_size = request->msg_size,
-		.flags = request->flags,
-		.error = request->error,
-	};
+	const struct wire_header header = message_header(request);
 	struct pack_context context;
 	size_t room = sizeof(asked) - sizeof(header);
 	size_t have = request->msg_size - sizeof(header);

@@ -39,6 +39,17 @@ int message_take_fd(struct message *message, uint32_t index)
 	return fds_take(&message->owned, index);
 }
 
+struct wire_header message_header(const struct message *message)
+{
+	return (struct wire_header){
+		.id = message->id,
+		.command = message->command,
+		.msg_size = message->msg_size,
+		.flags = message->flags,
+		.error = message->error,
+	};
+}
+
 void message_free(struct message *message)
 {
 	if (!message)

@@ -42,6 +42,9 @@ void message_own(struct message *message, struct fds *list);
 /* Hand out descriptor `index`, the caller's from then on. -ENOENT if there is none. */
 int message_take_fd(struct message *message, uint32_t index);
 
+/* The header as it came; with the size that was announced. */
+struct wire_header message_header(const struct message *message);
+
 /* Close what was not taken and free. NULL is fine. */
 void message_free(struct message *message);
 

@@ -166,35 +166,35 @@ def test_version_data_may_be_absent_or_empty():
     assert capabilities_of(b"") == capabilities_of(b"{}\0") == {}
 
 
-def test_a_twin_socket_is_taken_over(script, raw):
+@pytest.fixture
+def twin(script, raw):
+    """The server's end of a twin socket of `raw`."""
     data = b'{"capabilities":{"twin_socket":{"supported":true,"fd_index":0}}}\0'
     here, there = socket.socketpair()
     with here, there:
         answer = reply(NUMBER["VERSION"], bytes(4) + data)
         script.answers = {NUMBER["VERSION"]: [(answer, [there.fileno()])]}
         raw.negotiate(capabilities={"max_msg_fds": 1, "twin_socket": {"supported": True}})
-        assert raw.twin
-        here.sendall(HEADER.pack(3, NUMBER["DMA_READ"], 32, 0, 0) + struct.pack("=QQ", 0x1000, 4))
-        request = raw.take_request()
-        assert (request.address, request.count, request.channel) == (0x1000, 4, 1)
-        raw.answer(request, data=b"abcd")
-        answered = HEADER.pack(3, 11, 36, 1, 0) + struct.pack("=QQ", 0x1000, 4) + b"abcd"
-        assert here.recv(100) == answered
+        yield here
 
 
-def test_who_is_deaf_leaves_the_twin_socket_unread(script, raw):
-    data = b'{"capabilities":{"twin_socket":{"supported":true,"fd_index":0}}}\0'
-    here, there = socket.socketpair()
-    with here, there:
-        answer = reply(NUMBER["VERSION"], bytes(4) + data)
-        script.answers = {NUMBER["VERSION"]: [(answer, [there.fileno()])]}
-        raw.negotiate(capabilities={"max_msg_fds": 1, "twin_socket": {"supported": True}})
-        raw.deaf = True
-        here.sendall(HEADER.pack(3, NUMBER["DMA_READ"], 32, 0, 0) + struct.pack("=QQ", 0x1000, 4))
-        assert raw.call("DEVICE_GET_INFO").num_regions == 9
-        assert raw.pending_request() is None and queues(raw, TWIN)[1] == 32
-        raw.deaf = False
-        assert raw.take_request().address == 0x1000
+def test_a_twin_socket_is_taken_over(twin, raw):
+    assert raw.twin
+    twin.sendall(HEADER.pack(3, NUMBER["DMA_READ"], 32, 0, 0) + struct.pack("=QQ", 0x1000, 4))
+    request = raw.take_request()
+    assert (request.address, request.count, request.channel) == (0x1000, 4, 1)
+    raw.answer(request, data=b"abcd")
+    answered = HEADER.pack(3, 11, 36, 1, 0) + struct.pack("=QQ", 0x1000, 4) + b"abcd"
+    assert twin.recv(100) == answered
+
+
+def test_who_is_deaf_leaves_the_twin_socket_unread(twin, raw):
+    raw.deaf = True
+    twin.sendall(HEADER.pack(3, NUMBER["DMA_READ"], 32, 0, 0) + struct.pack("=QQ", 0x1000, 4))
+    assert raw.call("DEVICE_GET_INFO").num_regions == 9
+    assert raw.pending_request() is None and queues(raw, TWIN)[1] == 32
+    raw.deaf = False
+    assert raw.take_request().address == 0x1000
 
 
 def test_who_is_deaf_takes_the_reply_to_its_command_alone(session, script):
